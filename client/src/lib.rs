@@ -1,0 +1,1 @@
+//! The asynchronous client library of the file system

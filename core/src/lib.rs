@@ -1,0 +1,19 @@
+//! What the file system decides.
+//!
+//! This crate owns the identities, units, limits, names, checksums and wire messages of the system, the metadata
+//! state machine, placement and liveness. Everything in it is a pure value or function: time and randomness come in
+//! as arguments, effects come out as values.
+//!
+//! Deliberately absent: tokio, `async`, clocks, operating system randomness, files and sockets. The manifest keeps
+//! it so.
+
+pub mod checksum;
+pub mod id;
+pub mod limit;
+pub mod mask;
+pub mod name;
+pub mod refusal;
+pub mod settings;
+pub mod time;
+pub mod unit;
+pub mod wire;

@@ -1,0 +1,99 @@
+//! Every bound of the system, on one page, with how the bounds relate asserted below.
+//!
+//! A bound is what a message, queue, batch, retry or payload may cost at most. Settings that an operator may change
+//! are in [`crate::settings`]; what stands here is part of the protocol or of the format.
+
+/// Chunks that share a placement; a mask has one bit for each.
+pub const CHUNKS_PER_GROUP: u32 = 16;
+/// Bytes of a block: the unit of checksums within a chunk.
+pub const BLOCK_BYTES: u32 = 64 * 1024;
+/// Bytes of the smallest chunk size that a file may have.
+pub const CHUNK_BYTES_MIN: u32 = 64 * 1024;
+/// Bytes of a chunk where a file does not say otherwise.
+pub const CHUNK_BYTES_DEFAULT: u32 = 4 * 1024 * 1024;
+/// Bytes of the largest chunk size that a file may have.
+pub const CHUNK_BYTES_MAX: u32 = 64 * 1024 * 1024;
+/// Copies of a chunk that a file may ask for at most.
+pub const REPLICATION_MAX: u8 = 8;
+
+/// Bytes of a file's whole name at most.
+pub const NAME_BYTES_MAX: usize = 1024;
+/// Bytes of one component of a name at most, as in most file systems.
+pub const COMPONENT_BYTES_MAX: usize = 255;
+
+/// Bytes of a request or reply message (not of the payload behind it) at most.
+pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one message of the Raft protocol at most.
+pub const RAFT_MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Bytes of log entries that one append carries at most (at least one entry always).
+pub const RAFT_APPEND_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one command in the Raft log at most.
+pub const COMMAND_BYTES_MAX: usize = 256 * 1024;
+
+/// Files or names in one page of a listing at most.
+pub const LIST_PAGE_MAX: usize = 1000;
+/// Groups in one page of a file's locations at most.
+pub const LOCATE_PAGE_MAX: usize = 64;
+/// Nodes in one page of the node list at most.
+pub const NODES_PAGE_MAX: usize = 1000;
+/// Groups whose reports ride one request at most.
+pub const REPORT_GROUPS_MAX: usize = 8;
+/// Late reports that one beat carries at most; more wait for the next.
+pub const LATE_REPORTS_PER_BEAT_MAX: usize = 1024;
+/// Late reports that one Raft entry carries at most.
+pub const LATE_REPORTS_PER_ENTRY_MAX: usize = 1024;
+/// Nodes that an allocation may exclude at most.
+pub const EXCLUDED_NODES_MAX: usize = 64;
+/// Orders that the answer to one beat carries at most.
+pub const ORDERS_PER_BEAT_MAX: usize = 256;
+
+/// Administrative requests whose answers are kept at most, and so at most 64 MiB of state.
+pub const REQUESTS_KEPT_MAX: u64 = 400_000;
+/// How long the answer to an administrative request is kept, in cluster time.
+pub const REQUEST_KEPT_MS: u64 = 15 * 60 * 1000;
+
+/// Bytes that one forward of a chunk may lag behind its primary.
+pub const FORWARD_BUFFER_BYTES: usize = 1024 * 1024;
+/// How long a replica may stand still, with its forward's buffer full, before it is dropped.
+pub const FORWARD_STALL_MS: u64 = 250;
+/// How long a primary waits for the remaining replicas once W copies are durable.
+pub const STRAGGLER_WAIT_MS: u64 = 200;
+/// Copies that a primary keeps in mind to catch up at most.
+pub const PENDING_COPIES_MAX: usize = 65_536;
+
+/// Bytes of chunk payload that a client keeps in flight at most (and at least one chunk).
+pub const CLIENT_IN_FLIGHT_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of chunk payload that a storage node takes in at once at most, over all writers.
+pub const STORE_WRITE_BYTES: usize = 128 * 1024 * 1024;
+/// Chunk reads that a storage node serves at once at most.
+pub const STORE_READS_MAX: usize = 64;
+/// Client requests that a metadata node works on at once at most; further ones are refused as overloaded.
+pub const METADATA_REQUESTS_MAX: usize = 1024;
+
+/// How long one attempt at a metadata node lasts at most.
+pub const METADATA_ATTEMPT_MS: u64 = 500;
+/// How often an idle control connection shows that it lives.
+pub const CONTROL_KEEP_ALIVE_MS: u64 = 500;
+/// How long a control connection may be silent before it is lost.
+pub const CONTROL_IDLE_MS: u64 = 2_000;
+/// How long a bulk connection may be silent before it is lost.
+pub const BULK_IDLE_MS: u64 = 10_000;
+/// How long a peer has to complete its TLS handshake and its hello.
+pub const HELLO_MS: u64 = 2_000;
+
+// How the bounds relate.
+const _: () = {
+    assert!(CHUNK_BYTES_MIN.is_multiple_of(BLOCK_BYTES));
+    assert!(CHUNK_BYTES_MIN <= CHUNK_BYTES_DEFAULT && CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
+    assert!(CHUNKS_PER_GROUP <= 16, "masks are sixteen bits wide");
+    assert!(COMPONENT_BYTES_MAX <= NAME_BYTES_MAX);
+    assert!(COMMAND_BYTES_MAX <= RAFT_APPEND_BYTES_MAX, "an entry fits an append");
+    assert!(RAFT_APPEND_BYTES_MAX < RAFT_MESSAGE_BYTES_MAX, "an append fits a message");
+    assert!(CLIENT_IN_FLIGHT_BYTES >= CHUNK_BYTES_MAX as usize);
+    assert!(STORE_WRITE_BYTES >= CHUNK_BYTES_MAX as usize, "the largest chunk can be admitted");
+    assert!(CONTROL_KEEP_ALIVE_MS * 2 < CONTROL_IDLE_MS, "one lost keep-alive does not end a connection");
+    assert!(METADATA_ATTEMPT_MS < CONTROL_IDLE_MS);
+    // A page of a listing holds names, and a page of locations holds checksums: both fit a message.
+    assert!(LIST_PAGE_MAX * 256 < MESSAGE_BYTES_MAX);
+    assert!(LOCATE_PAGE_MAX * CHUNKS_PER_GROUP as usize * 64 < MESSAGE_BYTES_MAX);
+};

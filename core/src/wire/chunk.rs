@@ -1,0 +1,126 @@
+//! Chunk transfers: between clients and storage nodes ([`Service::Chunks`]), and between storage nodes
+//! ([`Service::Replicas`]).
+//!
+//! **A write** is one stream. The writer sends [`WriteChunk`] (or [`WriteReplica`]) and waits for a
+//! [`WriteAnswer`]. If that asks for the bytes, it sends exactly `length` bytes of payload and then a
+//! [`WriteTrailer`], and waits for the reply that is bound to its request. A stream that ends before its trailer is a
+//! failed write: nothing of it is kept.
+//!
+//! **A read** is one stream. The node answers [`ReadChunk`] with a [`ReadAnswer`], the payload, and a
+//! [`ReadTrailer`]; a stream that ends before its trailer has failed.
+
+use super::{NodeAddress, Request, Service};
+use crate::checksum::{ChunkSums, Digest};
+use crate::id::{ChunkId, Epoch, NodeId};
+use serde::{Deserialize, Serialize};
+
+/// Asks a primary to store a chunk and to forward it to the replicas.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteChunk {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// The epoch of its group's placement.
+    pub epoch: Epoch,
+    /// Bytes of payload that will follow.
+    pub length: u32,
+    /// Durable copies that the acknowledgement needs, the primary's included.
+    pub write_quorum: u8,
+    /// The other nodes of the placement.
+    pub replicas: Vec<NodeAddress>,
+}
+
+/// Asks a replica to store a chunk that its primary forwards or catches up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteReplica {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// The epoch under which it is written.
+    pub epoch: Epoch,
+    /// Bytes of payload that will follow.
+    pub length: u32,
+}
+
+/// Whether the payload is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WriteAnswer {
+    /// Send the payload, then the trailer.
+    Send,
+    /// The node holds this chunk and epoch durably with this checksum: send no payload. A primary that answers so
+    /// brings the other copies up to the quorum from its own before its final reply.
+    Held {
+        /// The checksum of what is held.
+        checksum: Digest,
+    },
+}
+
+/// What follows the payload of a write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteTrailer {
+    /// The checksums of all that was sent.
+    pub sums: ChunkSums,
+}
+
+/// A chunk is durable on enough nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkWritten {
+    /// Its checksum as the primary computed it.
+    pub checksum: Digest,
+    /// The nodes that hold it durably, the primary first.
+    pub holders: Vec<NodeId>,
+}
+
+/// A replica is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaWritten {
+    /// Its checksum.
+    pub checksum: Digest,
+}
+
+/// Asks for the bytes of a chunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadChunk {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// The epoch under which it was written.
+    pub epoch: Epoch,
+    /// The first byte wanted; rounded down to a block by the node.
+    pub offset: u32,
+    /// Bytes wanted; rounded up to a block or the chunk's end by the node.
+    pub length: u32,
+}
+
+/// What precedes the payload of a read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadAnswer {
+    /// The checksums of the whole chunk, as its record keeps them.
+    pub sums: ChunkSums,
+    /// The first byte that follows: the start of a block.
+    pub offset: u32,
+    /// Bytes that follow.
+    pub length: u32,
+}
+
+/// What follows the payload of a read: the node read and checked all of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadTrailer {
+    /// Bytes that were sent.
+    pub length: u32,
+}
+
+impl Request for WriteChunk {
+    const SERVICE: Service = Service::Chunks;
+    const METHOD: u8 = 1;
+    type Reply = ChunkWritten;
+}
+
+impl Request for ReadChunk {
+    const SERVICE: Service = Service::Chunks;
+    const METHOD: u8 = 2;
+    type Reply = ReadAnswer;
+}
+
+impl Request for WriteReplica {
+    const SERVICE: Service = Service::Replicas;
+    const METHOD: u8 = 1;
+    type Reply = ReplicaWritten;
+}

@@ -1,0 +1,1 @@
+//! The roles of a node: supervision trees, settings and the one composition root

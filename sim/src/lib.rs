@@ -1,0 +1,1 @@
+//! The whole cluster in one thread on virtual time, from a seed

@@ -1,0 +1,1 @@
+//! Promises to users, kept by tests on real processes, disks and sockets

@@ -1,0 +1,5 @@
+//! How peers talk: QUIC with mutual TLS, typed calls and byte streams, and the world they run in.
+//!
+//! Deliberately absent: the words of the file system (file, chunk, replica), and any plaintext or anonymous mode.
+
+pub mod world;

@@ -4,6 +4,8 @@
 //! to the data directory, with `/` between components. What was written is durable only after
 //! [`DiskFile::sync_data`]; a new, renamed or removed name only after [`Disk::sync_directory`].
 
+pub mod directory;
+
 use std::io;
 use std::sync::Arc;
 

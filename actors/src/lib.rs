@@ -3,5 +3,15 @@
 //! This is the only crate that knows ractor, openraft and fjall. An actor decides with `dfs-core` and acts here;
 //! mailboxes carry lifecycle, admission and decisions, streams carry bytes.
 
+pub mod chunk_store;
 pub mod disk;
+pub mod heartbeat;
 pub mod key_value;
+pub mod listener;
+pub mod namespace;
+pub mod node_watcher;
+pub mod raft;
+pub mod repair_scheduler;
+pub mod replicator;
+pub mod seat;
+pub mod supervisor;

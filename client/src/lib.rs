@@ -1,1 +1,7 @@
-//! The asynchronous client library of the file system
+//! The asynchronous client library of the file system.
+
+pub mod client;
+pub mod cluster;
+mod download;
+mod leader;
+mod upload;

@@ -10,8 +10,11 @@
 pub mod checksum;
 pub mod id;
 pub mod limit;
+pub mod liveness;
 pub mod mask;
+pub mod meta;
 pub mod name;
+pub mod placement;
 pub mod refusal;
 pub mod settings;
 pub mod time;

@@ -2,4 +2,10 @@
 //!
 //! Deliberately absent: the words of the file system (file, chunk, replica), and any plaintext or anonymous mode.
 
+pub mod authority;
+pub mod endpoint;
+pub mod exchange;
+mod frame;
+pub mod identity;
+pub mod peers;
 pub mod world;

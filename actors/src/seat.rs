@@ -50,6 +50,12 @@ impl<M: Message> Seat<M> {
         self.0.send_replace(None);
     }
 
+    /// Whether nobody sits there at the moment.
+    #[must_use]
+    pub fn is_vacant(&self) -> bool {
+        self.0.borrow().is_none()
+    }
+
     /// Sends a message; gives it back if nobody sits there. The sender holds a permit for what the message costs.
     ///
     /// # Errors

@@ -72,7 +72,7 @@ impl ChunkStoreState {
         self.transfers.scope.spawn(async move {
             let _admitted = permit;
             let Ok(Ok(_permit)) = timeout_at(inbound.deadline, permits.acquire_owned()).await else {
-                return inbound.exchange.refuse(Refusal::Overloaded).await;
+                return drop(inbound.exchange.refuse(Refusal::Overloaded).await);
             };
             match (inbound.service, inbound.method) {
                 (Service::Chunks, ReadChunk::METHOD) => read::serve(transfers, inbound).await,

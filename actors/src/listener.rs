@@ -176,7 +176,7 @@ impl Actor for ListenerActor {
                         Ok(DescribeNode {}) => {
                             let _ = inbound.exchange.reply(&description).await;
                         }
-                        Err(refusal) => inbound.exchange.refuse(refusal).await,
+                        Err(refusal) => drop(inbound.exchange.refuse(refusal).await),
                     }
                 });
                 Ok(())

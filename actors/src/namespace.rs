@@ -99,7 +99,7 @@ impl NamespaceArguments {
             WhoLeads::METHOD => respond(inbound, |WhoLeads {}, _| async { Ok(self.raft.leadership()) }).await,
             ListNodes::METHOD => respond(inbound, |request, deadline| self.nodes(request, deadline)).await,
             ClusterStatus::METHOD => respond(inbound, |request, deadline| self.status(request, deadline)).await,
-            _ => inbound.exchange.refuse(Refusal::UnknownMethod).await,
+            _ => drop(inbound.exchange.refuse(Refusal::UnknownMethod).await),
         }
     }
 }
@@ -120,6 +120,6 @@ where
     match answered {
         // A client that is gone asks again if it still cares.
         Ok(reply) => drop(inbound.exchange.reply(&reply).await),
-        Err(refusal) => inbound.exchange.refuse(refusal).await,
+        Err(refusal) => drop(inbound.exchange.refuse(refusal).await),
     }
 }

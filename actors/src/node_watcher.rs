@@ -211,18 +211,18 @@ async fn follow_leadership(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherM
 impl WatcherArguments {
     async fn serve(&self, inbound: Inbound, watcher: &ActorRef<WatcherMessage>) {
         let Some(node) = inbound.peer.node() else {
-            return inbound.exchange.refuse(Refusal::NotPermitted).await;
+            return drop(inbound.exchange.refuse(Refusal::NotPermitted).await);
         };
         match inbound.method {
             Register::METHOD => match self.register(node, &inbound).await {
                 Ok(registered) => drop(inbound.exchange.reply(&registered).await),
-                Err(refusal) => inbound.exchange.refuse(refusal).await,
+                Err(refusal) => drop(inbound.exchange.refuse(refusal).await),
             },
             Beat::METHOD => match self.beat(node, &inbound, watcher).await {
                 Ok(answer) => drop(inbound.exchange.reply(&answer).await),
-                Err(refusal) => inbound.exchange.refuse(refusal).await,
+                Err(refusal) => drop(inbound.exchange.refuse(refusal).await),
             },
-            _ => inbound.exchange.refuse(Refusal::UnknownMethod).await,
+            _ => drop(inbound.exchange.refuse(Refusal::UnknownMethod).await),
         }
     }
 

@@ -34,7 +34,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 pub async fn serve(transfers: Transfers, inbound: Inbound) {
     let request = match inbound.decode::<WriteChunk>().and_then(|request| check(&transfers, request)) {
         Ok(request) => request,
-        Err(refusal) => return inbound.exchange.refuse(refusal).await,
+        Err(refusal) => return drop(inbound.exchange.refuse(refusal).await),
     };
     let (deadline, mut exchange) = (inbound.deadline, inbound.exchange);
     match write(&transfers, &request, &mut exchange, deadline).await {
@@ -53,7 +53,7 @@ pub async fn serve(transfers: Transfers, inbound: Inbound) {
         }
         Err(TransferError::Refused(refusal)) => {
             tracing::info!(chunk = %request.chunk, epoch = %request.epoch, %refusal, "chunk write refused");
-            exchange.refuse(refusal).await;
+            let _ = exchange.refuse(refusal).await;
         }
         Err(TransferError::Lost(error)) => {
             tracing::debug!(chunk = %request.chunk, epoch = %request.epoch, %error, "chunk write lost its client");

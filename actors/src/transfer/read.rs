@@ -16,7 +16,7 @@ const PIECE_BLOCKS: usize = READ_PIECE_BYTES / BLOCK_BYTES as usize;
 pub async fn serve(transfers: Transfers, inbound: Inbound) {
     let request = match inbound.decode::<ReadChunk>() {
         Ok(request) => request,
-        Err(refusal) => return inbound.exchange.refuse(refusal).await,
+        Err(refusal) => return drop(inbound.exchange.refuse(refusal).await),
     };
     let mut exchange = inbound.exchange;
     match read(&transfers, &request, &mut exchange).await {
@@ -25,7 +25,7 @@ pub async fn serve(transfers: Transfers, inbound: Inbound) {
             if refusal == Refusal::ChunkDamaged {
                 tracing::error!(chunk = %request.chunk, epoch = %request.epoch, "a stored copy is damaged and is not served");
             }
-            exchange.refuse(refusal).await;
+            let _ = exchange.refuse(refusal).await;
         }
         Err(TransferError::Lost(error)) => {
             tracing::debug!(chunk = %request.chunk, epoch = %request.epoch, %error, "a read ended early");

@@ -16,8 +16,8 @@ use dfs_transport::exchange::Exchange;
 pub async fn serve(transfers: Transfers, inbound: Inbound) {
     let request = match inbound.decode::<WriteReplica>() {
         Ok(request) if (1..=CHUNK_BYTES_MAX).contains(&request.length) => request,
-        Ok(_) => return inbound.exchange.refuse(Refusal::Malformed).await,
-        Err(refusal) => return inbound.exchange.refuse(refusal).await,
+        Ok(_) => return drop(inbound.exchange.refuse(Refusal::Malformed).await),
+        Err(refusal) => return drop(inbound.exchange.refuse(refusal).await),
     };
     let mut exchange = inbound.exchange;
     match write(&transfers, &request, &mut exchange).await {
@@ -25,7 +25,7 @@ pub async fn serve(transfers: Transfers, inbound: Inbound) {
         Ok(written) => drop(exchange.reply(&written).await),
         Err(TransferError::Refused(refusal)) => {
             tracing::info!(chunk = %request.chunk, epoch = %request.epoch, %refusal, "replica write refused");
-            exchange.refuse(refusal).await;
+            let _ = exchange.refuse(refusal).await;
         }
         Err(TransferError::Lost(error)) => {
             tracing::debug!(chunk = %request.chunk, epoch = %request.epoch, %error, "replica write lost its primary");

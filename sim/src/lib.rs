@@ -7,11 +7,13 @@
 //! only the executable does.
 
 pub mod clock;
+pub mod command;
 pub mod disk;
 pub mod key_value;
 pub mod network;
 pub mod offload;
 pub mod random;
 pub mod runner;
+pub mod scenario;
 pub mod trace;
 pub mod world;

@@ -125,3 +125,8 @@ fn a_failed_store_fails_until_the_machine_starts_again() {
     stores.crash(Crash::Process, &mut Seed::new(1).random());
     stores.mount().open("s").unwrap().persist().unwrap();
 }
+
+#[test]
+fn model_stores_conform() {
+    dfs_actors::key_value::conformance::check(&*ModelStores::new().mount());
+}

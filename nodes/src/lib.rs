@@ -1,1 +1,3 @@
-//! The roles of a node: supervision trees, settings and the one composition root
+//! The roles of a node: supervision trees, settings and the one composition root.
+
+pub mod settings;

@@ -101,9 +101,10 @@ impl Command {
         let scenario = self.scenario;
         let report = runner::run(settings, async move |world| scenario.play(world).await);
         println!("{}", Summary { scenario, seed: self.seed, report: &report });
-        match report.map(|report| report.outcome) {
-            Ok(Ok(())) => return ExitCode::SUCCESS,
-            Ok(Err(failure)) => eprintln!("seed {}: {failure}", self.seed),
+        match report {
+            Ok(runner::Report { outcome: Ok(()), panics: 0, .. }) => return ExitCode::SUCCESS,
+            Ok(runner::Report { outcome: Ok(()), panics, .. }) => eprintln!("seed {}: {panics} panics", self.seed),
+            Ok(runner::Report { outcome: Err(failure), .. }) => eprintln!("seed {}: {failure}", self.seed),
             Err(error) => eprintln!("seed {}: {error}", self.seed),
         }
         ExitCode::FAILURE
@@ -121,7 +122,8 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, r#"{{"scenario":"{}","seed":{}"#, self.scenario.name(), self.seed)?;
         let Ok(report) = self.report else { return f.write_str(r#","held":false}"#) };
-        write!(f, r#","held":{},"virtual_ms":{}"#, report.outcome.is_ok(), report.virtual_time.as_millis())?;
+        let held = report.outcome.is_ok() && report.panics == 0;
+        write!(f, r#","held":{held},"virtual_ms":{}"#, report.virtual_time.as_millis())?;
         write!(f, r#","wall_ms":{},"events":{}"#, report.wall_time.as_millis(), report.trace.events)?;
         write!(f, r#","packets":{},"packet_bytes":{}"#, report.network.sent, report.network.sent_bytes)?;
         write!(f, r#","trace":"{}"}}"#, report.trace)

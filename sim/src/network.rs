@@ -207,7 +207,7 @@ impl SimNetwork {
             let (from, to, bytes) = (packet.from, packet.to, packet.payload.len());
             let cut = state.cuts.contains(&(from.ip(), to.ip()));
             let outcome = match state.ports.get(&to) {
-                _ if cut => "cut off",
+                _ if cut => "cut-off",
                 None => "unbound",
                 Some(port) if port.receive(packet) => {
                     state.statistics.delivered += 1;
@@ -243,19 +243,19 @@ impl State {
         let wire = self.wires.entry(direction).or_default();
         let fate = wire.carry(link, now, packet.payload.len(), &mut self.random);
         if self.cuts.contains(&direction) {
-            return "cut off";
+            return "cut-off";
         }
         match fate {
             Fate::Lost => "lose",
-            Fate::TooLarge => "too large",
-            Fate::QueueFull => "queue full",
+            Fate::TooLarge => "too-large",
+            Fate::QueueFull => "queue-full",
             Fate::Arrives { at, again } => {
                 if let Some(again) = again {
                     let copy = Packet { payload: packet.payload.clone(), ..packet };
                     self.launch(again, copy);
                 }
                 self.launch(at, packet);
-                if again.is_some() { "send twice" } else { "send" }
+                if again.is_some() { "send-twice" } else { "send" }
             }
         }
     }

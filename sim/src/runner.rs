@@ -8,7 +8,7 @@ use crate::trace::{Trace, TraceSummary};
 use crate::world::{SimWorld, WorldSettings};
 use std::cell::Cell;
 use std::io::Write;
-use std::sync::mpsc;
+use std::sync::{Once, mpsc};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -17,6 +17,7 @@ const STACK_BYTES: usize = 16 * 1024 * 1024;
 
 thread_local! {
     static START: Cell<Option<Instant>> = const { Cell::new(None) };
+    static PANICS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// How a scenario is run.
@@ -48,12 +49,14 @@ pub struct Report<T> {
     pub trace: TraceSummary,
     /// What the network carried.
     pub network: NetworkStatistics,
+    /// How many tasks and jobs panicked, caught or not; the messages are on standard error.
+    pub panics: u64,
 }
 
 /// A run that came to no end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RunError {
-    /// The scenario, or a task on its thread, panicked; the message is on standard error.
+    /// The scenario itself panicked; the message is on standard error.
     #[error("the scenario panicked")]
     Panicked,
     /// It went on for too long in its own world.
@@ -70,6 +73,19 @@ pub fn virtual_time() -> Option<Duration> {
     START.get().map(|start| start.elapsed())
 }
 
+/// Counts panics by thread: a runtime catches those of tasks, and nobody else would notice.
+fn count_panics() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            // A thread that is ending counts no more.
+            let _ = PANICS.try_with(|panics| panics.set(panics.get() + 1));
+            previous(panic);
+        }));
+    });
+}
+
 /// Runs `scenario` to its end.
 ///
 /// # Errors
@@ -83,6 +99,7 @@ where
     T: Send + 'static,
     F: AsyncFnOnce(&mut SimWorld) -> T + Send + 'static,
 {
+    count_panics();
     let wall_time_max = settings.wall_time_max;
     let began = std::time::Instant::now();
     let (sender, receiver) = mpsc::channel();
@@ -120,6 +137,7 @@ async fn simulate<T>(
         wall_time: Duration::ZERO,
         trace: world.trace().summary(),
         network: world.network().statistics(),
+        panics: PANICS.get(),
     })
 }
 
@@ -143,6 +161,16 @@ mod tests {
         let report = run(settings(), async |_| tokio::time::sleep(Duration::from_secs(3599)).await).unwrap();
         assert_eq!(report.virtual_time, Duration::from_secs(3599));
         assert!(report.wall_time < Duration::from_secs(60));
+        assert_eq!(report.panics, 0);
+    }
+
+    #[test]
+    fn the_panic_of_a_task_is_counted() {
+        let report = run(settings(), async |world| {
+            let task = world.scope().spawn(async { panic!("a task that fails") });
+            assert!(task.await.is_err());
+        });
+        assert_eq!(report.unwrap().panics, 1);
     }
 
     #[test]

@@ -29,6 +29,11 @@ fn every_seam_is_deterministic() {
 }
 
 #[test]
+fn quic_with_mutual_tls_is_deterministic_under_faults() {
+    the_trace_is_a_function_of_the_seed("calls");
+}
+
+#[test]
 fn a_wrong_command_line_is_an_error_of_its_own() {
     let status = Command::new(env!("CARGO_BIN_EXE_dfs-sim")).arg("walk").output().expect("the simulator starts").status;
     assert_eq!(status.code(), Some(2));

@@ -58,6 +58,7 @@ impl Request for Hash {
 
 /// A node that answers [`Hash`] and calls the others.
 struct Node {
+    number: u64,
     machine: Machine,
     identity: Identity,
     peers: Peers,
@@ -66,7 +67,7 @@ struct Node {
 pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     let mut random = world.random("faults");
     let before = alive_tasks();
-    let mut nodes = start_all(world)?;
+    let (mut nodes, destinations) = start_all(world)?;
     let addresses: Vec<IpAddr> = nodes.iter().map(|node| node.machine.address()).collect();
     for _ in 0..ROUNDS {
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -78,7 +79,7 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
                 let node = &mut nodes[unlucky];
                 node.machine.crash(Crash::Power, || {});
                 tokio::time::sleep(Duration::from_millis(random.within(0..=3000))).await;
-                node.peers = start(&mut node.machine, &node.identity, world.trace())?;
+                node.peers = start(node.number, &mut node.machine, &node.identity, &destinations, world.trace())?;
             }
         }
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -88,9 +89,9 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     world.network().set_default_link(Link::default());
     tokio::time::sleep(Duration::from_secs(15)).await;
     for node in &nodes {
-        for to in destinations(&node.machine) {
+        for to in destinations.iter().copied() {
             let called = call(&node.peers, &to, Class::Control, vec![7; 100]).await?;
-            called.map_err(|error| Broken::Unreachable { from: number_of(&node.machine), to, error })?;
+            called.map_err(|error| Broken::Unreachable { from: node.number, to, error })?;
         }
     }
     for node in &mut nodes {
@@ -108,58 +109,49 @@ fn alive_tasks() -> usize {
     tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
 
-fn start_all(world: &mut SimWorld) -> Result<Vec<Node>, Failure> {
+fn start_all(world: &mut SimWorld) -> Result<(Vec<Node>, Arc<[Destination]>), Failure> {
     let mut office = world.add_machine("authority");
     let life = office.boot();
     let authority = Authority::create(&life.world)?;
+    let machines: Vec<Machine> = (1..=NODES).map(|number| world.add_machine(&format!("n{number}"))).collect();
+    let destinations: Arc<[Destination]> = (1..=NODES)
+        .zip(&machines)
+        .map(|(number, machine)| Destination {
+            address: machine.socket_address(PORT),
+            role: Role::Storage,
+            node: Some(NodeId(number)),
+        })
+        .collect();
     let mut nodes = Vec::new();
-    for number in 1..=NODES {
+    for (number, mut machine) in (1..=NODES).zip(machines) {
         let now = life.world.wall_clock.now();
         let issued = authority.issue(Role::Storage, &number.to_string(), CERTIFICATE_VALIDITY, now)?;
         let identity = Identity::from_pem(authority.certificate_pem(), &issued.certificate_pem, &issued.key_pem)?;
-        let mut machine = world.add_machine(&format!("n{number}"));
-        let peers = start(&mut machine, &identity, world.trace())?;
-        nodes.push(Node { machine, identity, peers });
+        let peers = start(number, &mut machine, &identity, &destinations, world.trace())?;
+        nodes.push(Node { number, machine, identity, peers });
     }
     office.crash(Crash::Process, || {});
-    Ok(nodes)
+    Ok((nodes, destinations))
 }
 
-/// Boots a machine, serves on it, and lets it call the others for ever.
-fn start(machine: &mut Machine, identity: &Identity, trace: &Trace) -> Result<Peers, Failure> {
+/// Boots a machine, serves on it, and lets it call everybody, itself too, for ever.
+fn start(
+    number: u64,
+    machine: &mut Machine,
+    identity: &Identity,
+    to: &Arc<[Destination]>,
+    trace: &Trace,
+) -> Result<Peers, Failure> {
     let world = machine.boot().world;
     let settings = EndpointSettings { listen: machine.socket_address(PORT), ..EndpointSettings::default() };
     let endpoint = Endpoint::bind(&world, identity.clone(), settings)?;
     endpoint.serve(Arc::new(Hasher(world.scope.clone())));
-    let to = destinations(machine);
-    world.scope.spawn(chat(world.clone(), endpoint.peers(), number_of(machine), to, trace.clone()));
+    world.scope.spawn(chat(world.clone(), endpoint.peers(), number, to.clone(), trace.clone()));
     Ok(endpoint.peers())
 }
 
-fn number_of(machine: &Machine) -> u64 {
-    machine.name().trim_start_matches('n').parse().unwrap_or_default()
-}
-
-/// All nodes, the own one too. The authority's machine has the first address.
-fn destinations(machine: &Machine) -> Vec<Destination> {
-    let address = |number: u64| {
-        let octets = match machine.address() {
-            IpAddr::V4(address) => address.octets(),
-            IpAddr::V6(_) => unreachable!("simulated machines have version 4 addresses"),
-        };
-        IpAddr::from([octets[0], octets[1], octets[2], u8::try_from(number + 1).unwrap_or(u8::MAX)])
-    };
-    (1..=NODES)
-        .map(|number| Destination {
-            address: (address(number), PORT).into(),
-            role: Role::Storage,
-            node: Some(NodeId(number)),
-        })
-        .collect()
-}
-
 /// Calls random peers with random payload until the machine stops.
-async fn chat(world: World, peers: Peers, number: u64, to: Vec<Destination>, trace: Trace) {
+async fn chat(world: World, peers: Peers, number: u64, to: Arc<[Destination]>, trace: Trace) {
     loop {
         let draw = world.entropy.number();
         let destination = to[usize::try_from(draw % NODES).unwrap_or_default()];

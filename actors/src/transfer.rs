@@ -20,6 +20,7 @@ use crate::chunk_store::ChunkStore;
 use crate::heartbeat::HeartbeatHandle;
 use crate::replicator::ReplicatorHandle;
 use dfs_core::id::{NodeId, Role};
+use dfs_core::limit::BLOCK_BYTES;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::NodeAddress;
 use dfs_transport::exchange::CallError;
@@ -59,4 +60,9 @@ pub enum TransferError {
 /// Where a storage node of a placement is reached, and who it must prove to be.
 fn storage_node(address: NodeAddress) -> Destination {
     Destination { address: address.address, role: Role::Storage, node: Some(address.node) }
+}
+
+/// How many blocks `length` bytes of a chunk have.
+fn blocks_of(length: u32) -> u32 {
+    length.div_ceil(BLOCK_BYTES)
 }

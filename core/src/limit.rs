@@ -79,8 +79,6 @@ pub const PRIMARY_WRITES_MAX: usize = 32;
 pub const REPLICA_WRITES_MAX: usize = 96;
 /// Bytes that a chunk write gathers before it hands them to its disk.
 pub const WRITE_PIECE_BYTES: usize = 512 * 1024;
-/// Bytes that a chunk read takes from its disk at once.
-pub const READ_PIECE_BYTES: usize = 512 * 1024;
 /// Pending copies that a primary catches up at once at most.
 pub const CATCH_UPS_MAX: usize = 4;
 /// Late reports that a storage node keeps for its next beats at most.
@@ -117,7 +115,6 @@ const _: () = {
     assert!(RAFT_APPEND_BYTES_MAX < RAFT_MESSAGE_BYTES_MAX, "an append fits a message");
     assert!(CLIENT_IN_FLIGHT_BYTES >= CHUNK_BYTES_MAX as usize);
     assert!(WRITE_PIECE_BYTES <= FORWARD_BUFFER_BYTES, "a piece fits a forward's buffer");
-    assert!(READ_PIECE_BYTES.is_multiple_of(BLOCK_BYTES as usize));
     assert!(LATE_REPORTS_PER_BEAT_MAX <= LATE_REPORTS_PER_ENTRY_MAX, "a beat's reports fit one entry");
     // A late report has a digest and a few numbers: an entry full of them fits the log.
     assert!(LATE_REPORTS_PER_ENTRY_MAX * 96 < COMMAND_BYTES_MAX);

@@ -42,6 +42,9 @@ pub enum StartError {
     /// The address cannot be used.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The socket does not say where it listens.
+    #[error("the socket failed: {0}")]
+    Socket(io::Error),
     /// The chunk store cannot be opened.
     #[error("cannot open the chunk store: {0}")]
     Store(#[from] StoreError),
@@ -71,6 +74,7 @@ pub struct Node {
     endpoint: Endpoint,
     supervisor: Supervisor,
     engine: Engine,
+    address: SocketAddr,
     #[allow(dead_code, reason = "held: the data directory is this process's while the node lives")]
     lock: DiskLock,
 }
@@ -109,7 +113,8 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
         ..EndpointSettings::default()
     };
     let endpoint = Endpoint::bind(&world, identity, endpoint_settings)?;
-    let address = advertised(&settings, &endpoint);
+    let listening = endpoint.local_address().map_err(StartError::Socket)?;
+    let address = advertised(&settings, listening);
     let ready = Arc::new(AtomicBool::new(false));
     let restarts = Arc::new(Restarts::default());
     let (scope, peers) = (world.scope.clone(), endpoint.peers());
@@ -184,13 +189,13 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
     };
     let supervisor = Supervisor::start(tree).await?;
     restarts.set(supervisor.restarts());
-    tracing::info!(listen = %endpoint.local_address(), advertise = %address, "the node serves");
-    Ok(Node { world, endpoint, supervisor, engine, lock })
+    tracing::info!(listen = %listening, advertise = %address, "the node serves");
+    Ok(Node { world, endpoint, supervisor, engine, address, lock })
 }
 
 /// Where others reach the node: as set, or where it listens, with the port that it was given.
-fn advertised(settings: &NodeSettings, endpoint: &Endpoint) -> SocketAddr {
-    settings.advertise.unwrap_or_else(|| SocketAddr::new(settings.listen.ip(), endpoint.local_address().port()))
+fn advertised(settings: &NodeSettings, listening: SocketAddr) -> SocketAddr {
+    settings.advertise.unwrap_or_else(|| SocketAddr::new(settings.listen.ip(), listening.port()))
 }
 
 /// The tree's count of restarts, which exists only once the tree does.
@@ -223,10 +228,10 @@ fn describe(
 }
 
 impl Node {
-    /// Where it listens.
+    /// Where others reach it.
     #[must_use]
-    pub fn local_address(&self) -> SocketAddr {
-        self.endpoint.local_address()
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Initialises a new cluster, of which this metadata node is a member; answers its id.

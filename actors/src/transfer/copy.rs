@@ -2,18 +2,16 @@
 //!
 //! The source checks every block as it leaves the disk; the target checks every block as it arrives.
 
-use super::{Transfers, storage_node};
-use dfs_core::checksum::{Digest, block_count};
+use super::{Transfers, blocks_of, storage_node};
+use crate::chunk_store::READ_BLOCKS_MAX;
+use dfs_core::checksum::Digest;
 use dfs_core::id::{ChunkId, Epoch};
-use dfs_core::limit::{BLOCK_BYTES, READ_PIECE_BYTES};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::NodeAddress;
 use dfs_core::wire::chunk::{ReplicaWritten, WriteAnswer, WriteReplica, WriteTrailer};
 use dfs_transport::exchange::CallError;
 use dfs_transport::peers::Class;
 use tokio::time::Instant;
-
-const PIECE_BLOCKS: usize = READ_PIECE_BYTES / BLOCK_BYTES as usize;
 
 /// Why a copy failed.
 #[derive(Debug, thiserror::Error)]
@@ -47,9 +45,11 @@ pub async fn copy_to(
         WriteAnswer::Held { checksum: held } if held == checksum => {}
         WriteAnswer::Held { .. } => return Err(CopyError::Conflict),
         WriteAnswer::Send => {
-            let blocks = block_count(sums.length);
-            for block in (0..blocks).step_by(PIECE_BLOCKS) {
-                let payload = reader.next_blocks(block, PIECE_BLOCKS.min(blocks - block)).await.map_err(source)?;
+            let (mut block, blocks) = (0, blocks_of(sums.length));
+            while block < blocks {
+                let count = READ_BLOCKS_MAX.min(blocks - block);
+                let payload = reader.next_blocks(block, count).await.map_err(source)?;
+                block += count;
                 exchange.send_payload(payload).await?;
             }
             exchange.send_message(&WriteTrailer { sums }).await?;

@@ -2,15 +2,13 @@
 //! unverified byte is sent. A block that fails in the middle of a transfer resets the stream, which the reader sees
 //! as a failed transfer and never as a short one.
 
-use super::{TransferError, Transfers};
-use dfs_core::checksum::block_count;
-use dfs_core::limit::{BLOCK_BYTES, READ_PIECE_BYTES};
+use super::{TransferError, Transfers, blocks_of};
+use crate::chunk_store::READ_BLOCKS_MAX;
+use dfs_core::limit::BLOCK_BYTES;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::chunk::{ReadAnswer, ReadChunk, ReadTrailer};
 use dfs_transport::endpoint::Inbound;
 use dfs_transport::exchange::Exchange;
-
-const PIECE_BLOCKS: usize = READ_PIECE_BYTES / BLOCK_BYTES as usize;
 
 /// Serves one [`ReadChunk`].
 pub async fn serve(transfers: Transfers, inbound: Inbound) {
@@ -45,14 +43,12 @@ async fn read(
         return Err(Refusal::Malformed.into());
     }
     let end = u32::try_from(end.min(u64::from(chunk_length))).unwrap_or(chunk_length);
-    let first_block = (request.offset / BLOCK_BYTES) as usize;
-    let end_block = block_count(end);
-    let offset = request.offset - request.offset % BLOCK_BYTES;
-    let length = (block_count(end) as u64 * u64::from(BLOCK_BYTES)).min(u64::from(chunk_length)) - u64::from(offset);
-    let length = u32::try_from(length).unwrap_or(u32::MAX);
+    let (first_block, end_block) = (request.offset / BLOCK_BYTES, blocks_of(end));
+    let offset = first_block * BLOCK_BYTES;
+    let length = end_block.saturating_mul(BLOCK_BYTES).min(chunk_length) - offset;
 
     // The first piece is read before anything is promised, so that damage there is told as such.
-    let piece = |block: usize| PIECE_BLOCKS.min(end_block - block);
+    let piece = |block: u32| READ_BLOCKS_MAX.min(end_block - block);
     let mut block = first_block;
     let mut payload = reader.next_blocks(block, piece(block)).await.map_err(Refusal::from)?;
     exchange.send_message(&ReadAnswer { sums: reader.sums().clone(), offset, length }).await?;

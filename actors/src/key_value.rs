@@ -103,3 +103,9 @@ pub enum KeyValueError {
     #[error("the key-value store is damaged or has failed before: {0}")]
     Damaged(Box<dyn std::error::Error + Send + Sync>),
 }
+
+impl From<dfs_core::meta::DamagedRecord> for KeyValueError {
+    fn from(damaged: dfs_core::meta::DamagedRecord) -> Self {
+        KeyValueError::Damaged(Box::new(damaged))
+    }
+}

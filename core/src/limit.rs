@@ -32,12 +32,16 @@ pub const COMMAND_BYTES_MAX: usize = 256 * 1024;
 
 /// Files or names in one page of a listing at most.
 pub const LIST_PAGE_MAX: usize = 1000;
+/// Bytes of one page of a listing at most (at least one file always).
+pub const LIST_PAGE_BYTES_MAX: usize = 256 * 1024;
 /// Groups in one page of a file's locations at most.
 pub const LOCATE_PAGE_MAX: usize = 64;
 /// Nodes in one page of the node list at most.
 pub const NODES_PAGE_MAX: usize = 1000;
 /// Groups whose reports ride one request at most.
 pub const REPORT_GROUPS_MAX: usize = 8;
+/// Groups that an upload places ahead of its highest reported chunk at most.
+pub const GROUPS_AHEAD_MAX: u32 = 256;
 /// Late reports that one beat carries at most; more wait for the next.
 pub const LATE_REPORTS_PER_BEAT_MAX: usize = 1024;
 /// Late reports that one Raft entry carries at most.
@@ -47,8 +51,12 @@ pub const EXCLUDED_NODES_MAX: usize = 64;
 /// Orders that the answer to one beat carries at most.
 pub const ORDERS_PER_BEAT_MAX: usize = 256;
 
-/// Administrative requests whose answers are kept at most, and so at most 64 MiB of state.
+/// Administrative requests whose answers are kept at most.
 pub const REQUESTS_KEPT_MAX: u64 = 400_000;
+/// Bytes of state that kept answers take at most.
+pub const REQUESTS_KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Old answers that one Raft entry forgets at most; the next entries forget the rest.
+pub const REQUESTS_EXPIRED_PER_ENTRY_MAX: usize = 8;
 /// How long the answer to an administrative request is kept, in cluster time.
 pub const REQUEST_KEPT_MS: u64 = 15 * 60 * 1000;
 
@@ -94,6 +102,6 @@ const _: () = {
     assert!(CONTROL_KEEP_ALIVE_MS * 2 < CONTROL_IDLE_MS, "one lost keep-alive does not end a connection");
     assert!(METADATA_ATTEMPT_MS < CONTROL_IDLE_MS);
     // A page of a listing holds names, and a page of locations holds checksums: both fit a message.
-    assert!(LIST_PAGE_MAX * 256 < MESSAGE_BYTES_MAX);
+    assert!(LIST_PAGE_BYTES_MAX + NAME_BYTES_MAX < MESSAGE_BYTES_MAX);
     assert!(LOCATE_PAGE_MAX * CHUNKS_PER_GROUP as usize * 64 < MESSAGE_BYTES_MAX);
 };

@@ -6,7 +6,6 @@
 use super::types::{LogEntry, LogId, Member, Membership, Payload, StoredMembership, Vote, log_id};
 use dfs_core::meta::Entry;
 use dfs_core::wire;
-use openraft::vote::RaftVote;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -162,15 +161,14 @@ impl<'e> From<&'e LogEntry> for EntryForm<&'e Entry> {
     }
 }
 
-impl TryFrom<EntryForm> for LogEntry {
-    type Error = CodecError;
-
-    fn try_from(form: EntryForm) -> Result<Self, CodecError> {
-        let payload = match form.payload {
+impl EntryForm {
+    /// The entry, if its membership is a possible one.
+    pub(super) fn into_entry(self) -> Result<LogEntry, CodecError> {
+        let payload = match self.payload {
             PayloadForm::Blank => Payload::Blank,
             PayloadForm::Normal(entry) => Payload::Normal(entry),
             PayloadForm::Membership(membership) => Payload::Membership(membership.try_into()?),
         };
-        Ok(LogEntry { log_id: form.id.into(), payload })
+        Ok(LogEntry { log_id: self.id.into(), payload })
     }
 }

@@ -132,11 +132,6 @@ impl LogStore {
         Ok(LogStore(shared))
     }
 
-    /// The durable vote, for those who ask before Raft runs.
-    pub(super) fn vote(&self) -> Option<Vote> {
-        self.0.state().vote
-    }
-
     /// Queues a change, which must fit the state that `prepare` leaves, and returns what awaits its durability.
     async fn write(&self, prepare: impl FnOnce(&mut State) -> Option<Change>) -> io::Result<()> {
         let (done, durable) = TypeConfig::oneshot();

@@ -61,8 +61,7 @@ impl SnapshotWriter {
         let file = disk.open(path, true)?;
         file.set_length(0)?;
         let mut writer = SnapshotWriter { file, offset: 0, pairs: 0 };
-        let header =
-            Header { last: meta.last_log_id.map(LogIdForm::from), membership: (&meta.last_membership).into() };
+        let header = Header { last: meta.last_log_id.map(LogIdForm::from), membership: (&meta.last_membership).into() };
         writer.frame(HEADER, &codec::encode(&header))?;
         Ok(writer)
     }
@@ -108,10 +107,7 @@ impl SnapshotFile {
             return Err(CodecError::Damaged.into());
         }
         let header: Header = codec::decode(&payload)?;
-        Ok(SnapshotMeta {
-            last_log_id: header.last.map(LogId::from),
-            last_membership: header.membership.try_into()?,
-        })
+        Ok(SnapshotMeta { last_log_id: header.last.map(LogId::from), last_membership: header.membership.try_into()? })
     }
 
     /// Hands out all pairs in order, page by page, and then makes sure that none is missing.
@@ -171,10 +167,7 @@ fn checksum(kind: u8, payload: &[u8]) -> u32 {
 }
 
 /// Hands out the state's pairs in order, page by page.
-pub(super) fn state_pages(
-    view: &dyn KeyValueView,
-    mut take: impl FnMut(&Pairs) -> io::Result<()>,
-) -> io::Result<()> {
+pub(super) fn state_pages(view: &dyn KeyValueView, mut take: impl FnMut(&Pairs) -> io::Result<()>) -> io::Result<()> {
     let mut page = Pairs::new();
     let mut bytes = 0;
     let mut start: Option<Vec<u8>> = None;

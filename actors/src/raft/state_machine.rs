@@ -129,8 +129,16 @@ impl StateMachine {
         Ok(())
     }
 
+    pub(super) fn scope(&self) -> &Scope {
+        &self.0.scope
+    }
+
+    pub(super) fn disk(&self) -> &dyn Disk {
+        &*self.0.disk
+    }
+
     /// What the next temporary file is called.
-    fn temporary(&self) -> String {
+    pub(super) fn temporary(&self) -> String {
         format!("raft/snapshot-{}.tmp", self.0.files.fetch_add(1, Ordering::Relaxed))
     }
 }
@@ -256,8 +264,8 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         &mut self,
     ) -> Result<openraft::type_config::alias::SnapshotOf<TypeConfig, SnapshotFile>, io::Error> {
         let (state, view) = self.state.take().ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
-        let machine = self.machine.clone();
-        let building = machine.0.scope.clone().blocking(move || -> io::Result<_> {
+        let (machine, scope) = (self.machine.clone(), self.machine.scope());
+        let building = scope.blocking(move || -> io::Result<_> {
             // Raft may purge the log up to here once the snapshot is built: the state must not fall back behind it.
             state.store.persist().map_err(io::Error::other)?;
             let meta = reached(&*view)?;

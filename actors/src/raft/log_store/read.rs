@@ -5,7 +5,7 @@ use super::super::types::{LogEntry, TypeConfig, Vote};
 use super::{LogStore, entry_key};
 use crate::key_value::KeyValue;
 use dfs_core::limit::RAFT_APPEND_BYTES_MAX;
-use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use futures_util::stream::{self, BoxStream, Stream, TryStreamExt};
 use openraft::storage::RaftLogReader;
 use std::fmt::Debug;
 use std::io;
@@ -19,7 +19,7 @@ pub(super) fn encode_entry(entry: &LogEntry) -> Vec<u8> {
 }
 
 pub(super) fn decode_entry(bytes: &[u8]) -> Result<LogEntry, CodecError> {
-    codec::decode::<EntryForm>(bytes)?.try_into()
+    codec::decode::<EntryForm>(bytes)?.into_entry()
 }
 
 impl LogStore {
@@ -59,9 +59,8 @@ fn read_stored(store: &dyn KeyValue, range: Range<u64>, bytes_max: usize) -> io:
     let mut start = range.start;
     while start < range.end {
         let (first, end) = (entry_key(start), entry_key(range.end));
-        let page = store
-            .scan(Bound::Included(&first), Bound::Excluded(&end), PAGE_ENTRIES)
-            .map_err(io::Error::other)?;
+        let page =
+            store.scan(Bound::Included(&first), Bound::Excluded(&end), PAGE_ENTRIES).map_err(io::Error::other)?;
         let exhausted = page.len() < PAGE_ENTRIES;
         for (_, value) in page {
             let entry = decode_entry(&value)?;
@@ -131,7 +130,7 @@ impl RaftLogReader<TypeConfig> for LogStore {
                 Ok::<_, io::Error>(next.map(|next| (stream::iter(page.into_iter().map(Ok)), next)))
             }
         });
-        let entries: BoxStream<'static, io::Result<LogEntry>> = Box::pin(futures_util::TryStreamExt::try_flatten(pages));
+        let entries: BoxStream<'static, io::Result<LogEntry>> = Box::pin(pages.try_flatten());
         entries
     }
 }

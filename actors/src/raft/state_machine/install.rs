@@ -1,8 +1,6 @@
 //! Opening the state, and replacing it by a snapshot: everything that is about which files and stores are current.
 
-use super::{
-    APPLIED_KEY, MEMBERSHIP_KEY, Shared, StateMachine, StateStore, codec, lock, reached, summarise,
-};
+use super::{APPLIED_KEY, MEMBERSHIP_KEY, Shared, StateMachine, StateStore, codec, lock, reached, summarise};
 use crate::disk::Disk;
 use crate::key_value::{Batch, Durability, KeyValueError, KeyValueStores};
 use crate::raft::codec::{CodecError, LogIdForm, StoredMembershipForm};

@@ -6,6 +6,8 @@ pub mod authority;
 pub mod endpoint;
 pub mod exchange;
 mod frame;
+mod hello;
 pub mod identity;
 pub mod peers;
+mod tls;
 pub mod world;

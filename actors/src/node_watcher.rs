@@ -8,7 +8,7 @@
 //! Metadata never opens a connection to a storage node: all it knows, nodes told with their beats.
 
 use crate::listener::{Admitted, Route};
-use crate::raft::{RaftHandle, RaftState};
+use crate::raft::RaftHandle;
 use crate::repair_scheduler::RepairHandle;
 use crate::seat::{AskError, Seat};
 use dfs_core::id::{Incarnation, NodeId, Role};
@@ -183,10 +183,13 @@ impl Actor for NodeWatcher {
 
 /// Tells the watcher when this node begins to lead a cluster, and when it ceases to.
 async fn follow_leadership(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherMessage>) {
-    let mut states = raft.state();
+    let mut states = raft.states();
     let mut leads_in: Option<u64> = None;
     loop {
-        let RaftState { leading, term, .. } = states.borrow_and_update().clone();
+        let (leading, term) = {
+            let state = states.borrow_and_update();
+            (state.leads(), state.term)
+        };
         if !leading {
             if leads_in.take().is_some() {
                 let _ = me.send_message(WatcherMessage::Follows);

@@ -9,7 +9,7 @@
 //! something in the state is due, the leader's clock is written to the log every [`TICK_INTERVAL`].
 
 use crate::listener::{Admitted, Route};
-use crate::raft::{RaftHandle, serve};
+use crate::raft::RaftHandle;
 use crate::seat::Seat;
 use dfs_core::id::Role;
 use dfs_core::meta::{self, Command};
@@ -81,7 +81,7 @@ impl Actor for RaftActor {
         };
         let tasks = [
             scope.spawn(stopped).owned(),
-            scope.spawn(learn_cluster(raft.clone(), endpoint, scope.clone())).owned(),
+            scope.spawn(learn_cluster(raft.clone(), endpoint)).owned(),
             scope.spawn(tick(raft.clone(), scope.clone())).owned(),
         ];
         Ok(RaftActorState { scope, raft, tasks })
@@ -99,7 +99,7 @@ impl Actor for RaftActor {
                 let raft = state.raft.clone();
                 state.scope.spawn(async move {
                     let _permit = permit;
-                    serve::serve(&raft, inbound).await;
+                    raft.serve(inbound).await;
                 });
                 Ok(())
             }
@@ -109,17 +109,12 @@ impl Actor for RaftActor {
 }
 
 /// Tells the endpoint the cluster once the state has it: from then on, peers of other clusters are refused.
-async fn learn_cluster(raft: RaftHandle, endpoint: Endpoint, scope: Scope) {
-    let mut state = raft.state();
-    loop {
-        let view = raft.view();
-        if let Ok(Ok(Some((cluster, _)))) = scope.blocking(move || meta::cluster(&view)).await {
-            endpoint.set_cluster(cluster);
-            return;
-        }
-        if state.changed().await.is_err() {
-            return;
-        }
+async fn learn_cluster(raft: RaftHandle, endpoint: Endpoint) {
+    let mut states = raft.states();
+    if let Ok(state) = states.wait_for(|state| state.cluster.is_some()).await
+        && let Some(cluster) = state.cluster
+    {
+        endpoint.set_cluster(cluster);
     }
 }
 

@@ -11,4 +11,5 @@ pub mod settings;
 mod tree;
 
 pub use environment::{Environment, EnvironmentError};
+pub use dfs_actors::raft::InitialiseError;
 pub use node::{InitialiseCluster, Node, StartError, start};

@@ -9,14 +9,13 @@ use dfs_actors::heartbeat::{HeartbeatArguments, HeartbeatHandle};
 use dfs_actors::key_value::KeyValueError;
 use dfs_actors::namespace::NamespaceArguments;
 use dfs_actors::node_watcher::{WatcherArguments, WatcherHandle};
-use dfs_actors::raft::{OpenRaft, RaftHandle, RaftOpenError};
+use dfs_actors::raft::{InitialiseError, OpenRaft, RaftEngine, RaftHandle, RaftOpenError};
 use dfs_actors::raft_actor::RaftArguments;
 use dfs_actors::repair_scheduler::RepairHandle;
 use dfs_actors::replicator::ReplicatorHandle;
 use dfs_actors::supervisor::{GaveUp, Supervisor};
 use dfs_actors::transfer::Transfers;
 use dfs_core::id::{BootId, ClusterId, NodeId};
-use dfs_core::refusal::Refusal;
 use dfs_core::settings::ClusterSettings;
 use dfs_core::wire::metadata::NodeDescription;
 use dfs_transport::endpoint::{BindError, Endpoint, EndpointSettings};
@@ -76,7 +75,7 @@ pub struct Node {
     engine: Engine,
     address: SocketAddr,
     #[allow(dead_code, reason = "held: the data directory is this process's while the node lives")]
-    lock: DiskLock,
+    lock: Option<DiskLock>,
 }
 
 /// The shared engine of a role.
@@ -119,9 +118,9 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
     let restarts = Arc::new(Restarts::default());
     let (scope, peers) = (world.scope.clone(), endpoint.peers());
 
-    let (engine, tree) = match settings.role {
+    let (engine, tree, lock) = match settings.role {
         RoleSettings::Metadata => {
-            let raft = RaftHandle::open(OpenRaft {
+            let raft = RaftEngine::open(OpenRaft {
                 world: &world,
                 node: settings.node,
                 address,
@@ -142,9 +141,11 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
                 WatcherArguments { scope: scope.clone(), raft: raft.clone(), repair: RepairHandle::default() },
                 NamespaceArguments { scope, raft: raft.clone(), watcher, entropy: world.entropy.clone() },
             );
-            (Engine::Metadata(raft), tree)
+            (Engine::Metadata(raft), tree, Some(lock))
         }
         RoleSettings::Storage { metadata, reserve } => {
+            // The chunk store takes the directory itself.
+            drop(lock);
             let index = {
                 let stores = stores.clone();
                 scope.blocking(move || stores.open("chunks")).await??
@@ -184,7 +185,7 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
                 seeds: metadata,
                 ready,
             };
-            (Engine::Storage(store), tree::storage(entrance, transfers, heartbeat))
+            (Engine::Storage(store), tree::storage(entrance, transfers, heartbeat), None)
         }
     };
     let supervisor = Supervisor::start(tree).await?;
@@ -237,10 +238,10 @@ impl Node {
     /// Initialises a new cluster, of which this metadata node is a member; answers its id.
     ///
     /// # Errors
-    /// [`Refusal::NotPermitted`] if this is no metadata node or the cluster is initialised already.
-    pub async fn initialise(&self, cluster: InitialiseCluster) -> Result<ClusterId, Refusal> {
+    /// [`InitialiseError`]; [`InitialiseError::NotAMember`] of a storage node.
+    pub async fn initialise(&self, cluster: InitialiseCluster) -> Result<ClusterId, InitialiseError> {
         let Engine::Metadata(raft) = &self.engine else {
-            return Err(Refusal::NotPermitted);
+            return Err(InitialiseError::NotAMember);
         };
         let id = ClusterId(self.world.entropy.wide_number());
         raft.initialise(cluster.members, id, cluster.settings).await?;

@@ -73,14 +73,14 @@ impl SendHalf {
         self.timer.set_deadline(self.timer.deadline().max(Instant::now() + REFUSAL_WAIT));
         let frame = frame::encode_frame(FrameKind::Refusal, &refusal, self.message_max);
         self.write(frame.map_err(|_| SendFault::TooLarge)?).await?;
-        self.finish()
+        self.finish().await
     }
 
     /// Finishes cleanly. What was sent reaches the peer even if this half is dropped now.
     ///
     /// # Errors
     /// [`CallError::Broken`] if something was cut off before.
-    pub fn finish(&mut self) -> Result<(), CallError> {
+    pub async fn finish(&mut self) -> Result<(), CallError> {
         if self.torn {
             return Err(CallError::Broken);
         }
@@ -123,11 +123,6 @@ impl SendHalf {
                 Ok(())
             }
         }
-    }
-
-    /// Hands a whole request to QUIC.
-    pub(crate) async fn send_request(&mut self, request: Bytes) -> Result<(), CallError> {
-        Ok(self.write(request).await?)
     }
 }
 

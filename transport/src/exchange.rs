@@ -157,7 +157,7 @@ impl Exchange {
     /// # Errors
     /// [`CallError::Broken`] if something was cut off before.
     pub async fn finish(&mut self) -> Result<(), CallError> {
-        self.send.finish().await
+        self.send.finish()
     }
 
     /// Moves the deadline of both directions.

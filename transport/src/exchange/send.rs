@@ -73,14 +73,14 @@ impl SendHalf {
         self.timer.set_deadline(self.timer.deadline().max(Instant::now() + REFUSAL_WAIT));
         let frame = frame::encode_frame(FrameKind::Refusal, &refusal, self.message_max);
         self.write(frame.map_err(|_| SendFault::TooLarge)?).await?;
-        self.finish().await
+        self.finish()
     }
 
     /// Finishes cleanly. What was sent reaches the peer even if this half is dropped now.
     ///
     /// # Errors
     /// [`CallError::Broken`] if something was cut off before.
-    pub async fn finish(&mut self) -> Result<(), CallError> {
+    pub fn finish(&mut self) -> Result<(), CallError> {
         if self.torn {
             return Err(CallError::Broken);
         }

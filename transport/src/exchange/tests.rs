@@ -196,7 +196,7 @@ async fn the_halves_work_apart() {
         while let Some(number) = receive.receive_message_or_end::<u32>().await.unwrap() {
             send.send_message(&(number + 1)).await.unwrap();
         }
-        send.finish().await.unwrap();
+        send.finish().unwrap();
     });
     let exchange = peers.open(&to, Class::Control, &request(), within(10)).await.unwrap();
     let (mut send, mut receive) = exchange.into_split();
@@ -204,7 +204,7 @@ async fn the_halves_work_apart() {
         for number in 0..1000u32 {
             send.send_message(&number).await.unwrap();
         }
-        send.finish().await.unwrap();
+        send.finish().unwrap();
     };
     let receiving = async {
         for number in 0..1000u32 {

@@ -350,9 +350,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.write(|state| {
             let first = after.map_or(0, |after| after.index + 1);
             let last = state.last?.index;
+            if first > last {
+                return None;
+            }
             state.last = after.or(state.purged);
             state.tail.truncate(first);
-            (first <= last).then_some(Change::Truncate { first, last, left: state.last })
+            Some(Change::Truncate { first, last, left: state.last })
         })
         .await
     }

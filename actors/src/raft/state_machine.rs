@@ -9,6 +9,8 @@
 //! it panics everywhere and again after every restart, so that is told apart from a failing disk.
 
 mod install;
+#[cfg(test)]
+mod tests;
 
 use super::RaftFailure;
 use super::codec::{self, LogIdForm, StoredMembershipForm};

@@ -117,6 +117,12 @@ impl Queue {
         }
     }
 
+    /// How many writes wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.writes.len()
+    }
+
     /// Whether a job is to be started now.
     pub(super) fn start(&mut self) -> bool {
         let start = !self.running && !self.writes.is_empty();

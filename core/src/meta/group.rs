@@ -7,7 +7,6 @@
 use super::record::Record;
 use crate::checksum::Digest;
 use crate::id::{Epoch, NodeId};
-use crate::limit::CHUNKS_PER_GROUP;
 use crate::mask::ChunkMask;
 use serde::{Deserialize, Serialize};
 
@@ -151,7 +150,6 @@ impl Record for GroupRecord {
         self.placements.is_sorted_by(|a, b| a.epoch < b.epoch)
             && older.iter().all(|placement| !placement.chunks.is_empty())
             && total == known.count()
-            && known.slots().all(|slot| slot < CHUNKS_PER_GROUP)
             && self.checksums.len() == known.count() as usize
             && self
                 .holders

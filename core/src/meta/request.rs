@@ -81,7 +81,7 @@ fn forget_oldest<V: View>(
         let record: RequestRecord = read(&draft.state, &own)?.ok_or_else(|| damaged::<RequestRecord>(&own))?;
         draft.counters.requests = draft.counters.requests.saturating_sub(1);
         draft.counters.request_bytes = draft.counters.request_bytes.saturating_sub(kept_bytes(record.to_bytes().len()));
-        draft.counters.forgotten_before = draft.counters.forgotten_before.max(ClusterTime(at.0 + 1));
+        draft.counters.forgotten_before = draft.counters.forgotten_before.max(ClusterTime(at.0.saturating_add(1)));
         draft.delete(own);
         draft.delete(age_key);
     }

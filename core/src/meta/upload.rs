@@ -143,7 +143,8 @@ pub fn commit<V: View>(draft: &mut Draft<'_, V>, request: &CommitFile) -> Result
     tree::check_free(&draft.state, &open.name)?;
     // Groups placed in advance that the file did not reach; how many is bounded where they are placed.
     let expected = record.chunk_size.chunk_count(request.size);
-    for group in (0..open.groups).filter(|group| u64::from(*group) >= group_count(expected)) {
+    let unreached = u32::try_from(group_count(expected)).map_or(open.groups, |first| first.min(open.groups));
+    for group in unreached..open.groups {
         draft.delete(key::group(request.file, GroupIndex(group)));
     }
     let directory = tree::link(draft, &open.name, request.file)?;

@@ -86,7 +86,8 @@ async fn a_snapshot_restores_the_same_bytes_and_the_store_of_before_goes() {
     to.install_snapshot(&snapshot.meta, snapshot.snapshot).await.unwrap();
     assert_eq!(stores.names().unwrap(), ["raft-state-2"]);
     let installed = bytes(&to);
-    to.close();
+    let store = to.close();
+    assert_eq!(store.strong_count(), 0);
     drop(to);
     let to = StateMachine::open(&world.scope, disk, stores).await.unwrap();
     assert_eq!(bytes(&to), installed);

@@ -264,6 +264,7 @@ impl Plan {
         let index = send.request.chunk.index;
         self.sending -= 1;
         let Some(group) = self.groups.get_mut(&index.group()) else { return Ok(Vec::new()) };
+        let first = group.failing_since.is_none();
         let since = *group.failing_since.get_or_insert(now);
         let waited = now.saturating_duration_since(since);
         if waited >= self.patience {
@@ -281,7 +282,7 @@ impl Plan {
         if group.wanted.is_none() {
             group.wanted = Some(send.request.epoch.next());
             // The first other placement is asked for at once, further ones after a while.
-            group.not_before = (since < now).then(|| now + entropy.jitter(group.backoff.next()));
+            group.not_before = (!first).then(|| now + entropy.jitter(group.backoff.next()));
         }
         let Reaction::Elsewhere { blamed } = reaction else { return Ok(Vec::new()) };
         let stopped: Vec<ChunkIndex> = group

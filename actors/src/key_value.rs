@@ -3,6 +3,7 @@
 //! A store is one ordered map from byte strings to byte strings; those who need several tables prefix their keys. All
 //! methods block: writes are made on a lane only, reads on a lane or as blocking work.
 
+pub mod conformance;
 pub mod fjall;
 
 use std::ops::Bound;
@@ -101,4 +102,10 @@ pub enum KeyValueError {
     /// The store's own files are damaged, or it failed before.
     #[error("the key-value store is damaged or has failed before: {0}")]
     Damaged(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<dfs_core::meta::DamagedRecord> for KeyValueError {
+    fn from(damaged: dfs_core::meta::DamagedRecord) -> Self {
+        KeyValueError::Damaged(Box::new(damaged))
+    }
 }

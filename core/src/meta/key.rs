@@ -1,0 +1,109 @@
+//! The keys of the state: a table byte, then numbers in big-endian order, so that scans follow their order.
+//!
+//! Table bytes are append-only once released and stay below 0xF0: the bytes from there on belong to the Raft adaptor.
+
+use crate::id::{DirectoryId, FileId, GroupIndex, NodeId, RequestId, UploadNonce};
+use crate::time::ClusterTime;
+
+const SINGLE: u8 = 0x01;
+const TREE: u8 = 0x02;
+const DIRECTORY: u8 = 0x03;
+const FILE: u8 = 0x04;
+const GROUP: u8 = 0x05;
+const NONCE: u8 = 0x06;
+const NODE: u8 = 0x07;
+const REQUEST: u8 = 0x08;
+const REQUEST_AGE: u8 = 0x09;
+
+/// The record of the cluster id and the settings.
+pub const CLUSTER: [u8; 2] = [SINGLE, 0x01];
+/// The record of the counters.
+pub const COUNTERS: [u8; 2] = [SINGLE, 0x02];
+
+/// Bytes of a tree key before the component.
+pub const TREE_PREFIX_BYTES: usize = 9;
+
+/// The file `component` in a directory; or, as a bound of a scan, any text.
+pub fn file_entry(parent: DirectoryId, component: &str) -> Vec<u8> {
+    let mut key = numbered(TREE, parent.0);
+    key.extend_from_slice(component.as_bytes());
+    key
+}
+
+/// The directory `component` in a directory. Its slash makes a depth-first walk follow the bytewise order of whole
+/// names: `a!` before `a/b` before `a0`.
+pub fn directory_entry(parent: DirectoryId, component: &str) -> Vec<u8> {
+    let mut key = file_entry(parent, component);
+    key.push(b'/');
+    key
+}
+
+/// Where the entries of a directory end (exclusive).
+pub fn entries_end(parent: DirectoryId) -> Vec<u8> {
+    parent.0.checked_add(1).map_or(vec![TREE + 1], |next| numbered(TREE, next))
+}
+
+/// The record of a directory.
+pub fn directory(directory: DirectoryId) -> Vec<u8> {
+    numbered(DIRECTORY, directory.0)
+}
+
+/// The record of a file.
+pub fn file(file: FileId) -> Vec<u8> {
+    numbered(FILE, file.0)
+}
+
+/// The record of a group.
+pub fn group(file: FileId, group: GroupIndex) -> Vec<u8> {
+    let mut key = numbered(GROUP, file.0);
+    key.extend_from_slice(&group.0.to_be_bytes());
+    key
+}
+
+/// The open upload of a nonce.
+pub fn nonce(nonce: UploadNonce) -> Vec<u8> {
+    [&[NONCE][..], &nonce.0.to_be_bytes()].concat()
+}
+
+/// The record of a storage node.
+pub fn node(node: NodeId) -> Vec<u8> {
+    numbered(NODE, node.0)
+}
+
+/// Where the storage nodes end (exclusive).
+pub const NODES_END: [u8; 1] = [NODE + 1];
+
+/// The kept answer to a request.
+pub fn request(request: RequestId) -> Vec<u8> {
+    [&[REQUEST][..], &request.0.to_be_bytes()].concat()
+}
+
+/// A kept answer in the order of age.
+pub fn request_age(at: ClusterTime, request: RequestId) -> Vec<u8> {
+    let mut key = numbered(REQUEST_AGE, at.0);
+    key.extend_from_slice(&request.0.to_be_bytes());
+    key
+}
+
+/// Where the kept answers in the order of age end (exclusive).
+pub const REQUESTS_BY_AGE_END: [u8; 1] = [REQUEST_AGE + 1];
+
+/// When a request was kept, and its id.
+pub fn parse_request_age(key: &[u8]) -> Option<(ClusterTime, RequestId)> {
+    let (at, request) = key.strip_prefix(&[REQUEST_AGE])?.split_at_checked(8)?;
+    let at = u64::from_be_bytes(at.try_into().ok()?);
+    let request = u128::from_be_bytes(request.try_into().ok()?);
+    Some((ClusterTime(at), RequestId(request)))
+}
+
+/// The component of a tree key; a directory's ends with its slash.
+pub fn parse_entry(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.get(TREE_PREFIX_BYTES..)?).ok()
+}
+
+fn numbered(table: u8, number: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(32);
+    key.push(table);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}

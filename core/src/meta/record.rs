@@ -1,0 +1,268 @@
+//! The records of the state: one version byte, then postcard. The order of fields and variants is the format.
+//!
+//! A decoder takes exactly one record, or refuses: foreign bytes, trailing bytes and contradictions all become a
+//! [`DamagedRecord`], never a panic.
+
+use super::view::{DamagedRecord, View};
+use crate::id::{BootId, ChunkIndex, ClusterId, DirectoryId, FileId, Incarnation, NodeId, StoreId, UploadNonce};
+use crate::limit::CHUNKS_PER_GROUP;
+use crate::name::FileName;
+use crate::settings::ClusterSettings;
+use crate::time::{ClusterTime, WallTime};
+use crate::unit::ChunkSize;
+use crate::wire;
+use crate::wire::metadata::FileInfo;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// The version of every record that this build writes.
+const VERSION: u8 = 1;
+
+/// What can stand at a key.
+pub trait Record: Serialize + DeserializeOwned {
+    /// What it is called where it is damaged.
+    const KIND: &'static str;
+
+    /// Whether its parts agree with each other.
+    fn is_sound(&self) -> bool {
+        true
+    }
+
+    /// The value of its key.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        bytes.extend(wire::encode(self));
+        bytes
+    }
+
+    /// Reads the value of a key.
+    fn from_bytes(key: &[u8], bytes: &[u8]) -> Result<Self, DamagedRecord> {
+        bytes
+            .strip_prefix(&[VERSION])
+            .and_then(|bytes| wire::decode::<Self>(bytes).ok())
+            .filter(Self::is_sound)
+            .ok_or_else(|| damaged::<Self>(key))
+    }
+}
+
+/// What to say of a key whose record contradicts the rest of the state.
+pub fn damaged<R: Record>(key: &[u8]) -> DamagedRecord {
+    DamagedRecord { kind: R::KIND, key: key.to_vec() }
+}
+
+/// The record at a key.
+pub fn read<R: Record, V: View>(view: &V, key: &[u8]) -> Result<Option<R>, V::Error> {
+    let Some(bytes) = view.get(key)? else { return Ok(None) };
+    Ok(Some(R::from_bytes(key, &bytes)?))
+}
+
+/// The record at a key that others refer to, so that it must be there.
+pub fn read_referred<R: Record, V: View>(view: &V, key: &[u8]) -> Result<R, V::Error> {
+    read(view, key)?.ok_or_else(|| damaged::<R>(key).into())
+}
+
+/// What the cluster is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterRecord {
+    pub cluster: ClusterId,
+    pub settings: ClusterSettings,
+}
+
+/// Everything that is counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// The highest time that any entry had.
+    pub time: ClusterTime,
+    pub next_file: FileId,
+    pub next_directory: DirectoryId,
+    /// Committed files.
+    pub files: u64,
+    /// Bytes of committed files.
+    pub file_bytes: u64,
+    pub open_uploads: u64,
+    /// Storage nodes that ever registered.
+    pub storage_nodes: u64,
+    /// Kept answers, and the bytes of their keys and values.
+    pub requests: u64,
+    pub request_bytes: u64,
+    /// When the oldest kept answer was given, if there is one.
+    pub oldest_request: ClusterTime,
+    /// Answers given before this time may have been forgotten.
+    pub forgotten_before: ClusterTime,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Counters {
+            time: ClusterTime::default(),
+            next_file: FileId(1),
+            next_directory: DirectoryId(DirectoryId::ROOT.0 + 1),
+            files: 0,
+            file_bytes: 0,
+            open_uploads: 0,
+            storage_nodes: 0,
+            requests: 0,
+            request_bytes: 0,
+            oldest_request: ClusterTime::default(),
+            forgotten_before: ClusterTime::default(),
+        }
+    }
+}
+
+/// Where a directory stands in the tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DirectoryRecord {
+    pub parent: DirectoryId,
+    pub component: String,
+}
+
+/// One version of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    pub chunk_size: ChunkSize,
+    pub replication: u8,
+    pub modified: WallTime,
+    pub state: FileState,
+}
+
+/// How far a file has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileState {
+    /// Being uploaded; not visible.
+    Open(OpenFile),
+    /// Visible under its name.
+    Committed(CommittedFile),
+    /// Gone from the tree; its groups are freed later.
+    Deleted {
+        /// When it was deleted.
+        at: ClusterTime,
+    },
+}
+
+/// An upload. It counts its reported chunks, so that a commit need not look at them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenFile {
+    pub name: FileName,
+    pub nonce: UploadNonce,
+    /// When it last made progress.
+    pub progress: ClusterTime,
+    /// Groups that have a placement: all below this number.
+    pub groups: u32,
+    /// Chunks that have a checksum.
+    pub reported: u64,
+    /// The highest of them.
+    pub highest: Option<ChunkIndex>,
+    /// The one that is shorter than the chunk size.
+    pub short: Option<ShortChunk>,
+}
+
+/// The last chunk of a file, where it does not fill the chunk size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShortChunk {
+    pub index: ChunkIndex,
+    pub length: u32,
+}
+
+/// A visible file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommittedFile {
+    pub directory: DirectoryId,
+    pub component: String,
+    pub size: u64,
+    /// The nonce of its upload, by which a repeated commit is known.
+    pub nonce: UploadNonce,
+}
+
+impl FileRecord {
+    /// What is told of it once it is committed under `name`.
+    pub fn info(&self, file: FileId, name: FileName, size: u64) -> FileInfo {
+        FileInfo {
+            file,
+            name,
+            size,
+            chunk_size: self.chunk_size,
+            replication: self.replication,
+            modified: self.modified,
+        }
+    }
+
+    /// Its state, if it is visible.
+    pub fn committed(&self) -> Option<&CommittedFile> {
+        match &self.state {
+            FileState::Committed(committed) => Some(committed),
+            FileState::Open(_) | FileState::Deleted { .. } => None,
+        }
+    }
+}
+
+/// How many groups so many chunks make.
+pub fn group_count(chunks: u64) -> u64 {
+    chunks.div_ceil(u64::from(CHUNKS_PER_GROUP))
+}
+
+/// A storage node that has registered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// The node.
+    pub node: NodeId,
+    /// The life of its process that registered last.
+    pub incarnation: Incarnation,
+    /// Its store.
+    pub store: StoreId,
+    /// The start of its process that registered last.
+    pub boot: BootId,
+    /// Where others reach it.
+    pub address: SocketAddr,
+    /// How often it has come with another store: copies of an older generation do not count.
+    pub generation: u32,
+}
+
+/// The kept answer to an administrative request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRecord {
+    pub at: ClusterTime,
+    pub answer: Answer,
+}
+
+/// What can be kept. Append-only once released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    Deleted(FileInfo),
+}
+
+impl Record for ClusterRecord {
+    const KIND: &'static str = "cluster";
+}
+
+impl Record for Counters {
+    const KIND: &'static str = "counters";
+}
+
+impl Record for DirectoryId {
+    const KIND: &'static str = "directory entry";
+}
+
+impl Record for FileId {
+    const KIND: &'static str = "file entry";
+}
+
+impl Record for DirectoryRecord {
+    const KIND: &'static str = "directory";
+}
+
+impl Record for FileRecord {
+    const KIND: &'static str = "file";
+}
+
+impl Record for NodeRecord {
+    const KIND: &'static str = "node";
+}
+
+impl Record for RequestRecord {
+    const KIND: &'static str = "request";
+}
+
+impl Record for () {
+    const KIND: &'static str = "request age";
+}

@@ -1,0 +1,123 @@
+//! Decoders take exactly what encoders write, and refuse everything else without a panic.
+
+use super::super::group::{GroupRecord, PlacedNode};
+use super::super::record::{ClusterRecord, Counters, DirectoryRecord, FileRecord, NodeRecord, Record, RequestRecord};
+use super::*;
+use crate::id::DirectoryId;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// Whether any decoder took these bytes. What is taken must be usable.
+fn decode_all(bytes: &[u8]) {
+    let _ = wire::decode::<Entry>(bytes).map(|entry| entry.to_string());
+    let _ = wire::decode::<Outcome>(bytes);
+    let _ = ClusterRecord::from_bytes(b"", bytes);
+    let _ = Counters::from_bytes(b"", bytes);
+    let _ = DirectoryId::from_bytes(b"", bytes);
+    let _ = DirectoryRecord::from_bytes(b"", bytes);
+    let _ = FileId::from_bytes(b"", bytes);
+    let _ = FileRecord::from_bytes(b"", bytes);
+    let _ = NodeRecord::from_bytes(b"", bytes);
+    let _ = RequestRecord::from_bytes(b"", bytes);
+    if let Ok(mut group) = GroupRecord::from_bytes(b"", bytes) {
+        for slot in 0..16 {
+            let _ = (group.placement_of(slot).is_some(), group.checksum(slot));
+            group.put_chunk(slot, checksum(slot, 0));
+            assert!(group.is_sound());
+        }
+        group.replace(Epoch(u32::MAX), vec![]);
+    }
+}
+
+/// A machine that has a record of every kind.
+fn full_machine() -> Machine {
+    let mut machine = Machine::with_nodes(3);
+    machine.open(1, "open/file");
+    machine.upload("d/e/f", 3);
+    machine.upload("g", 1);
+    machine.delete(1, by_name("g")).unwrap();
+    machine
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..400)) {
+        decode_all(&bytes);
+        if let Some(version) = bytes.first_mut() {
+            *version = 1;
+        }
+        decode_all(&bytes);
+    }
+
+    #[test]
+    fn damaged_records_and_entries_never_panic(
+        pick in any::<prop::sample::Index>(), place in any::<prop::sample::Index>(), byte: u8, operation in 0..3,
+    ) {
+        let machine = full_machine();
+        let mut all: Vec<Vec<u8>> = machine.state.pairs.values().cloned().collect();
+        all.extend(machine.log.iter().map(wire::encode));
+        let bytes = &mut all[pick.index(machine.state.pairs.len() + machine.log.len())];
+        let place = place.index(bytes.len());
+        match operation {
+            0 => bytes[place] = byte,
+            1 => bytes.truncate(place),
+            _ => bytes.insert(place, byte),
+        }
+        decode_all(bytes);
+    }
+
+    #[test]
+    fn a_damaged_state_is_an_error_and_never_a_panic(
+        pick in any::<prop::sample::Index>(), place in any::<prop::sample::Index>(), byte: u8,
+    ) {
+        let mut machine = full_machine();
+        let key = machine.state.pairs.keys().nth(pick.index(machine.state.pairs.len())).unwrap().clone();
+        let value = machine.state.pairs.get_mut(&key).unwrap();
+        let place = place.index(value.len());
+        value[place] = byte;
+        let _ = list(&machine.state, &ListFiles { prefix: String::new(), after: None, limit: 10 });
+        for file in 1..5 {
+            let _ = locate(&machine.state, &LocateGroups { file: FileId(file), first: GroupIndex(0), limit: 9 });
+            let _ = stat(&machine.state, &FileTarget::Id(FileId(file)));
+        }
+        for entry in &machine.log {
+            if let Ok(change) = apply(&machine.state, entry) {
+                machine.state.write(change.changes);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_record_with_a_byte_too_many_or_too_few_is_damaged() {
+    let group = GroupRecord::new(Epoch(1), vec![PlacedNode { node: NodeId(1), generation: 0 }]);
+    let mut bytes = group.to_bytes();
+    assert_eq!(GroupRecord::from_bytes(b"k", &bytes), Ok(group));
+    bytes.push(0);
+    let damaged = DamagedRecord { kind: "group", key: b"k".to_vec() };
+    assert_eq!(GroupRecord::from_bytes(b"k", &bytes), Err(damaged.clone()));
+    bytes.truncate(bytes.len() - 2);
+    assert_eq!(GroupRecord::from_bytes(b"k", &bytes), Err(damaged.clone()));
+    assert_eq!(GroupRecord::from_bytes(b"k", &[]), Err(damaged));
+}
+
+#[test]
+fn a_record_of_another_version_is_damaged() {
+    let mut bytes = FileId(1).to_bytes();
+    bytes[0] = 2;
+    assert!(FileId::from_bytes(b"", &bytes).is_err());
+}
+
+#[test]
+fn entries_and_outcomes_read_back_what_was_written() {
+    for entry in full_machine().log {
+        assert_eq!(wire::decode::<Entry>(&wire::encode(&entry)), Ok(entry));
+    }
+    let outcome = Outcome::Registered { incarnation: Incarnation(3) };
+    assert_eq!(wire::decode::<Outcome>(&wire::encode(&outcome)), Ok(outcome));
+}
+
+#[test]
+fn every_key_lies_below_the_tables_of_the_log() {
+    assert!(full_machine().state.pairs.keys().all(|key| key[0] < 0xf0));
+}

@@ -1,0 +1,282 @@
+//! The state machine once more, as naive as can be: maps of whole names and whole chunks, scanned for every answer.
+
+use super::*;
+use crate::limit::REQUEST_KEPT_MS;
+use crate::mask::ChunkMask;
+use crate::wire::metadata::{ChunkLocation, GroupHolder};
+use std::collections::BTreeSet;
+
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    pub now: u64,
+    pub nodes: u64,
+    pub next_file: u64,
+    pub uploads: BTreeMap<FileId, Upload>,
+    pub visible: BTreeMap<String, (FileId, u64)>,
+    pub answers: BTreeMap<RequestId, (u64, FileInfo)>,
+}
+
+/// Any file that was ever created.
+#[derive(Clone, Debug)]
+pub struct Upload {
+    pub request: CreateFile,
+    pub state: State,
+    pub groups: Vec<Group>,
+    pub chunks: BTreeMap<u32, Chunk>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Open,
+    Committed(u64),
+    Deleted,
+}
+
+/// The placements of a group by epoch; the last is current.
+#[derive(Clone, Debug)]
+pub struct Group(BTreeMap<u32, Vec<NodeId>>);
+
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    epoch: u32,
+    length: u32,
+    checksum: Digest,
+    holders: BTreeSet<NodeId>,
+}
+
+const QUORUM: usize = 2;
+
+impl Group {
+    fn current(&self) -> (Epoch, Vec<NodeId>) {
+        let (epoch, nodes) = self.0.last_key_value().unwrap();
+        (Epoch(*epoch), nodes.clone())
+    }
+
+    fn allocation(&self, group: u32) -> Allocation {
+        let (epoch, nodes) = self.current();
+        Allocation { group: GroupIndex(group), epoch, write_quorum: 2, nodes }
+    }
+}
+
+impl Model {
+    pub fn info(&self, file: FileId, size: u64) -> FileInfo {
+        let request = &self.uploads[&file].request;
+        let (name, chunk_size, modified) = (request.name.clone(), request.chunk_size, request.modified);
+        FileInfo { file, name, size, chunk_size, replication: 3, modified }
+    }
+
+    /// The file that this nonce drew last.
+    pub fn latest(&self, nonce: UploadNonce) -> Option<FileId> {
+        self.uploads.iter().rev().find(|(_, upload)| upload.request.nonce == nonce).map(|(file, _)| *file)
+    }
+
+    fn check_nodes(&self, nodes: &[NodeId]) -> Result<(), Refusal> {
+        if nodes.len() < QUORUM {
+            return Err(Refusal::TooFewNodes { needed: 2, available: nodes.len() as u32 });
+        }
+        let distinct: BTreeSet<_> = nodes.iter().collect();
+        let fits = distinct.len() == nodes.len() && nodes.len() <= 3 && nodes.iter().all(|node| node.0 <= self.nodes);
+        if fits { Ok(()) } else { Err(Refusal::Malformed) }
+    }
+
+    fn check_name(&self, name: &str) -> Result<(), Refusal> {
+        if self.visible.contains_key(name) {
+            return Err(Refusal::NameExists);
+        }
+        let conflicts =
+            |other: &String| name.starts_with(&format!("{other}/")) || other.starts_with(&format!("{name}/"));
+        if self.visible.keys().any(conflicts) { Err(Refusal::NameConflict) } else { Ok(()) }
+    }
+
+    pub fn create(&mut self, request: &CreateFile, nodes: &[NodeId]) -> Result<CreatedUpload, Refusal> {
+        let open = |upload: &&FileId| self.uploads[*upload].state == State::Open;
+        if let Some(file) = self.latest(request.nonce).as_ref().filter(open) {
+            let first_group = self.uploads[file].groups.first().map(|group| group.allocation(0));
+            return Ok(CreatedUpload { file: *file, replication: 3, first_group });
+        }
+        self.check_name(request.name.as_str())?;
+        let mut groups = Vec::new();
+        if !(nodes.is_empty() && request.size_hint == Some(0)) {
+            self.check_nodes(nodes)?;
+            groups.push(Group(BTreeMap::from([(1, nodes.to_vec())])));
+        }
+        self.next_file += 1;
+        let file = FileId(self.next_file);
+        let first_group = groups.first().map(|group| group.allocation(0));
+        let upload = Upload { request: request.clone(), state: State::Open, groups, chunks: BTreeMap::new() };
+        self.uploads.insert(file, upload);
+        Ok(CreatedUpload { file, replication: 3, first_group })
+    }
+
+    fn open(&self, file: FileId, nonce: UploadNonce) -> Result<Upload, Refusal> {
+        let upload = self.uploads.get(&file);
+        let upload = upload.filter(|upload| upload.state == State::Open && upload.request.nonce == nonce);
+        upload.cloned().ok_or(Refusal::UploadGone)
+    }
+
+    pub fn allocate(&mut self, request: &AllocateGroup, nodes: &[NodeId]) -> Result<Allocation, Refusal> {
+        let mut upload = self.open(request.file, request.nonce)?;
+        upload.take(&request.reports)?;
+        let place = request.group.0 as usize;
+        let count = upload.groups.len();
+        match upload.groups.get_mut(place) {
+            None if place > count || request.epoch != Epoch(1) => return Err(Refusal::Malformed),
+            None => {
+                self.check_nodes(nodes)?;
+                upload.groups.push(Group(BTreeMap::from([(1, nodes.to_vec())])));
+            }
+            Some(group) if request.epoch <= group.current().0 => {}
+            Some(group) if request.epoch.0 == group.current().0.0 + 1 => {
+                self.check_nodes(nodes)?;
+                group.0.insert(request.epoch.0, nodes.to_vec());
+            }
+            Some(_) => return Err(Refusal::Malformed),
+        }
+        let allocation = upload.groups[place].allocation(request.group.0);
+        self.uploads.insert(request.file, upload);
+        Ok(allocation)
+    }
+
+    pub fn commit(&mut self, request: &CommitFile) -> Result<FileInfo, Refusal> {
+        if let Some(upload) = self.uploads.get(&request.file)
+            && let State::Committed(size) = upload.state
+            && upload.request.nonce == request.nonce
+        {
+            return Ok(self.info(request.file, size));
+        }
+        let mut upload = self.open(request.file, request.nonce)?;
+        upload.take(&request.reports)?;
+        let chunk_size = upload.request.chunk_size;
+        let expected = chunk_size.chunk_count(request.size);
+        let is_there = |index: u64| {
+            let length =
+                u32::try_from(index).ok().and_then(|index| upload.chunks.get(&index)).map(|chunk| chunk.length);
+            length == Some(chunk_size.chunk_length(request.size, index))
+        };
+        if expected != upload.chunks.len() as u64 || !(0..expected).all(is_there) {
+            return Err(Refusal::Incomplete { reported: upload.chunks.len() as u64, expected });
+        }
+        self.check_name(upload.request.name.as_str())?;
+        self.visible.insert(upload.request.name.to_string(), (request.file, request.size));
+        upload.state = State::Committed(request.size);
+        self.uploads.insert(request.file, upload);
+        Ok(self.info(request.file, request.size))
+    }
+
+    pub fn delete(&mut self, request: &DeleteFile) -> Result<FileInfo, Refusal> {
+        let answer = self.answers.get(&request.request).filter(|(at, _)| self.now - at <= REQUEST_KEPT_MS);
+        if let Some((_, info)) = answer {
+            return Ok(info.clone());
+        }
+        if self.now.saturating_sub(request.first_tried.0) > REQUEST_KEPT_MS {
+            return Err(Refusal::OutcomeUnknown);
+        }
+        let is_meant = |(name, (file, _)): &(&String, &(FileId, u64))| match &request.target {
+            FileTarget::Name(target) => target.as_str() == name.as_str(),
+            FileTarget::Id(target) => target == file,
+        };
+        let (name, (file, size)) = self.visible.iter().find(is_meant).ok_or(Refusal::NotFound)?;
+        let (name, file, info) = (name.clone(), *file, self.info(*file, *size));
+        self.visible.remove(&name);
+        if let Some(upload) = self.uploads.get_mut(&file) {
+            upload.state = State::Deleted;
+        }
+        self.answers.insert(request.request, (self.now, info.clone()));
+        Ok(info)
+    }
+
+    pub fn record_copies(&mut self, reports: &[LateReport]) {
+        for late in reports {
+            let Some(upload) = self.uploads.get_mut(&late.chunk.file) else { continue };
+            let chunk = ChunkReport {
+                index: late.chunk.index,
+                length: late.length,
+                checksum: late.checksum,
+                holders: late.holders.clone(),
+            };
+            let known = upload.chunks.get(&chunk.index.0).is_some_and(|known| known.epoch == late.epoch.0);
+            let has_quorum = late.holders.iter().collect::<BTreeSet<_>>().len() >= QUORUM;
+            let takes = match upload.state {
+                State::Open => known || has_quorum,
+                State::Committed(_) => known,
+                State::Deleted => false,
+            };
+            if takes {
+                let _ = upload.take_chunk(late.chunk.index.group(), late.epoch, &chunk);
+            }
+        }
+    }
+
+    pub fn locate(&self, file: FileId) -> Option<Vec<GroupLocations>> {
+        let upload = self.uploads.get(&file).filter(|upload| matches!(upload.state, State::Committed(_)))?;
+        let groups = upload.chunks.len().div_ceil(16);
+        Some((0..groups as u32).map(|group| upload.locate(GroupIndex(group))).collect())
+    }
+}
+
+impl Upload {
+    /// The size of the file that the known chunks make, if they make one.
+    pub fn size(&self) -> u64 {
+        self.chunks.values().map(|chunk| u64::from(chunk.length)).sum()
+    }
+
+    fn take(&mut self, reports: &[GroupReport]) -> Result<(), Refusal> {
+        for report in reports {
+            let indexes: BTreeSet<_> = report.chunks.iter().map(|chunk| chunk.index).collect();
+            if indexes.len() < report.chunks.len() || indexes.iter().any(|index| index.group() != report.group) {
+                return Err(Refusal::Malformed);
+            }
+            if report.group.0 as usize >= self.groups.len() {
+                return Err(Refusal::BadReport);
+            }
+            for chunk in &report.chunks {
+                if chunk.holders.iter().collect::<BTreeSet<_>>().len() < QUORUM {
+                    return Err(Refusal::BadReport);
+                }
+                self.take_chunk(report.group, report.epoch, chunk)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_chunk(&mut self, group: GroupIndex, epoch: Epoch, told: &ChunkReport) -> Result<(), Refusal> {
+        let size = self.request.chunk_size.bytes();
+        let group = self.groups.get(group.0 as usize).ok_or(Refusal::BadReport)?;
+        let fits = |epoch: u32| told.holders.iter().all(|holder| group.0[&epoch].contains(holder));
+        if let Some(known) = self.chunks.get_mut(&told.index.0).filter(|known| known.epoch == epoch.0) {
+            if !fits(known.epoch) || known.checksum != told.checksum || known.length != told.length {
+                return Err(Refusal::BadReport);
+            }
+            known.holders.extend(&told.holders);
+            return Ok(());
+        }
+        let (current, _) = group.current();
+        if epoch != current {
+            return Err(Refusal::StaleEpoch { current });
+        }
+        let is_second_short = told.length < size
+            && self.chunks.iter().any(|(index, chunk)| *index != told.index.0 && chunk.length < size);
+        if !fits(epoch.0) || told.length == 0 || told.length > size || is_second_short {
+            return Err(Refusal::BadReport);
+        }
+        let holders = told.holders.iter().copied().collect();
+        let chunk = Chunk { epoch: epoch.0, length: told.length, checksum: told.checksum, holders };
+        self.chunks.insert(told.index.0, chunk);
+        Ok(())
+    }
+
+    fn locate(&self, group: GroupIndex) -> GroupLocations {
+        let mut held = BTreeMap::<NodeId, ChunkMask>::new();
+        let mut chunks = Vec::new();
+        for (index, chunk) in self.chunks.range(group.chunk(0).0..=group.chunk(15).0) {
+            chunks.push(ChunkLocation { epoch: Epoch(chunk.epoch), checksum: chunk.checksum });
+            for node in &chunk.holders {
+                let mask = held.entry(*node).or_default();
+                *mask = mask.union(ChunkMask::of(ChunkIndex(*index).slot()));
+            }
+        }
+        let holder = |(node, held)| GroupHolder { node, held, verified: ChunkMask::EMPTY };
+        let (epoch, _) = self.groups[group.0 as usize].current();
+        GroupLocations { group, epoch, chunks, holders: held.into_iter().map(holder).collect() }
+    }
+}

@@ -1,0 +1,237 @@
+//! Random lives of a small cluster: the state machine and the naive model answer the same, in whatever batches.
+
+use super::model::{Model, State};
+use super::*;
+use crate::id::ChunkId;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+const NODES: u64 = 4;
+const NAMES: [&str; 8] = ["a", "b", "a/b", "a/b/c", "a!", "a/d", "a0", "e/f/g"];
+
+/// What is done; numbers are taken modulo what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    Create { nonce: u8, name: usize, empty: bool, nodes: Vec<NodeId> },
+    Allocate { nonce: u8, group: u32, raise: u32, nodes: Vec<NodeId>, reports: Vec<GroupReport> },
+    Commit { nonce: u8, complete: bool, size: u64, reports: Vec<GroupReport> },
+    Delete { request: u8, name: usize, by_id: bool },
+    Late { nonce: u8, reports: Vec<GroupReport> },
+    Again { step: prop::sample::Index },
+    Wait { minutes: u64 },
+}
+
+fn placement() -> impl Strategy<Value = Vec<NodeId>> {
+    let sound = prop::sample::subsequence((1..=NODES).collect::<Vec<_>>(), 2..=3).prop_shuffle();
+    prop_oneof![9 => sound, 1 => vec(1..=NODES + 1, 0..4)].prop_map(|nodes| ids(&nodes))
+}
+
+/// Reports of one group. Epochs and checksums vary little, so that chunks meet again; whole runs are common, so that
+/// files become complete.
+fn reports() -> impl Strategy<Value = Vec<GroupReport>> {
+    let holders = prop::sample::subsequence((1..=NODES).collect::<Vec<_>>(), 1..=3);
+    let length = prop_oneof![8 => Just(CHUNK), 1 => Just(9_u32), 1 => Just(8), 1 => Just(0)];
+    let one = (0_u32..3, 1_u32..3, 0_u32..4, 1_u32..4, length, prop::bool::weighted(0.1), holders).prop_map(
+        |(group, epoch, first, count, last, other, holders)| {
+            let slots = first..first + count;
+            let length = |slot| if slot + 1 == first + count { last } else { CHUNK };
+            let told = |slot| chunk(group * 16 + slot, length(slot), u8::from(other), &holders);
+            report(group, epoch, slots.map(told).collect())
+        },
+    );
+    vec(one, 0..3)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let name = 0..NAMES.len();
+    prop_oneof![
+        4 => (0_u8..4, name.clone(), any::<bool>(), placement())
+            .prop_map(|(nonce, name, empty, nodes)| Step::Create { nonce, name, empty, nodes }),
+        6 => (0_u8..4, 0_u32..3, 0_u32..3, placement(), reports()).prop_map(|(nonce, group, raise, nodes, reports)| {
+            Step::Allocate { nonce, group, raise, nodes, reports }
+        }),
+        6 => (0_u8..4, prop::bool::weighted(0.9), 0_u64..400_000, reports())
+            .prop_map(|(nonce, complete, size, reports)| Step::Commit { nonce, complete, size, reports }),
+        3 => (0_u8..6, name, any::<bool>()).prop_map(|(request, name, by_id)| Step::Delete { request, name, by_id }),
+        3 => (0_u8..4, reports()).prop_map(|(nonce, reports)| Step::Late { nonce, reports }),
+        4 => any::<prop::sample::Index>().prop_map(|step| Step::Again { step }),
+        1 => (1_u64..10).prop_map(|minutes| Step::Wait { minutes }),
+    ]
+}
+
+/// The command of a step, as a client that knows the model would send it.
+fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
+    let file = |nonce: u8| model.latest(UploadNonce(nonce.into())).unwrap_or(FileId(77));
+    match step {
+        Step::Create { nonce, name, empty, nodes } => {
+            let request = create_request((*nonce).into(), NAMES[*name]);
+            let nodes = if *empty { vec![] } else { nodes.clone() };
+            Command::Create { request: CreateFile { size_hint: empty.then_some(0), ..request }, nodes }
+        }
+        Step::Allocate { nonce, group, raise, nodes, reports } => {
+            let request = allocate_request(file(*nonce), (*nonce).into(), *group, 1 + raise);
+            Command::Allocate { request: AllocateGroup { reports: reports.clone(), ..request }, nodes: nodes.clone() }
+        }
+        Step::Commit { nonce, complete, size, reports } => {
+            let known = model.uploads.get(&file(*nonce)).map_or(0, |upload| upload.size());
+            let size = if *complete { known } else { *size };
+            Command::Commit { request: commit_request(file(*nonce), (*nonce).into(), size, reports.clone()) }
+        }
+        Step::Delete { request, name, by_id } => {
+            let id = model.visible.get(NAMES[*name]).map_or(FileId(77), |(file, _)| *file);
+            let target = if *by_id { FileTarget::Id(id) } else { by_name(NAMES[*name]) };
+            let (request, first_tried) = (RequestId((*request).into()), ClusterTime(model.now));
+            Command::Delete { request: DeleteFile { request, first_tried, target } }
+        }
+        Step::Late { nonce, reports } => {
+            let file = file(*nonce);
+            let late = |report: &GroupReport| {
+                let epoch = report.epoch;
+                let late = move |chunk: ChunkReport| {
+                    let ChunkReport { index, length, checksum, holders } = chunk;
+                    LateReport { chunk: ChunkId { file, index }, epoch, length, checksum, holders }
+                };
+                report.chunks.clone().into_iter().map(late)
+            };
+            let reports = reports.iter().flat_map(late).collect();
+            Command::RecordCopies { reporter: NodeId(1), incarnation: Incarnation(1), reports }
+        }
+        Step::Again { step } => log[step.index(log.len())].command.clone(),
+        Step::Wait { .. } => Command::Tick,
+    }
+}
+
+fn expected(model: &mut Model, command: &Command) -> Result<Outcome, Refusal> {
+    match command {
+        Command::Create { request, nodes } => model.create(request, nodes).map(Outcome::Created),
+        Command::Allocate { request, nodes } => model.allocate(request, nodes).map(Outcome::Allocated),
+        Command::Commit { request } => model.commit(request).map(Outcome::Committed),
+        Command::Delete { request } => model.delete(request).map(Outcome::Deleted),
+        Command::RecordCopies { reports, .. } => {
+            model.record_copies(reports);
+            Ok(Outcome::Recorded { taken: reports.len() as u32 })
+        }
+        Command::Register { .. } => Ok(Outcome::Registered { incarnation: Incarnation(1) }),
+        Command::Initialise { .. } | Command::Tick => Ok(Outcome::Done),
+    }
+}
+
+/// Compares all that can be asked.
+fn check(machine: &Machine, model: &Model) {
+    let visible: Vec<FileInfo> = model.visible.values().map(|(file, size)| model.info(*file, *size)).collect();
+    assert_eq!(machine.list("", None, 1000).files, visible);
+    for info in &visible {
+        assert_eq!(machine.stat(info.name.as_str()).as_ref(), Ok(info));
+        assert_eq!(stat(&machine.state, &FileTarget::Id(info.file)).unwrap().as_ref(), Ok(info));
+    }
+    for file in model.uploads.keys() {
+        let located = locate(&machine.state, &LocateGroups { file: *file, first: GroupIndex(0), limit: 64 }).unwrap();
+        let located = located.ok().map(|mut groups| {
+            groups.iter_mut().for_each(|group| group.holders.sort_by_key(|holder| holder.node));
+            groups
+        });
+        assert_eq!(located, model.locate(*file), "file {file}");
+    }
+    let totals = totals(&machine.state).unwrap();
+    let open = model.uploads.values().filter(|upload| upload.state == State::Open).count();
+    assert_eq!(totals.files, visible.len() as u64);
+    assert_eq!(totals.file_bytes, visible.iter().map(|info| info.size).sum::<u64>());
+    assert_eq!(totals.open_uploads, open as u64);
+    let directories: std::collections::BTreeSet<&str> =
+        (model.visible.keys()).flat_map(|name| name.match_indices('/').map(|(at, _)| &name[..at])).collect();
+    assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 3).count(), directories.len());
+    assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 6).count(), open);
+}
+
+fn live(steps: &[Step]) -> (Machine, Model) {
+    let mut machine = Machine::with_nodes(NODES);
+    let mut model = Model { nodes: NODES, ..Model::default() };
+    for step in steps {
+        if let Step::Wait { minutes } = step {
+            machine.now += minutes * 60_000;
+            model.now = machine.now;
+        }
+        let command = command(step, &model, &machine.log);
+        let told = expected(&mut model, &command);
+        assert_eq!(machine.apply(command.clone()), told, "{command:?}");
+        check(&machine, &model);
+    }
+    (machine, model)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_state_machine_answers_like_the_naive_model(steps in vec(step(), 1..60)) {
+        live(&steps);
+    }
+
+    #[test]
+    fn the_same_log_in_any_batches_gives_the_same_state(
+        steps in vec(step(), 1..40), sizes in vec(1_usize..9, 1..10),
+    ) {
+        let (machine, _) = live(&steps);
+        let mut state = Memory::default();
+        let mut log = &machine.log[..];
+        for size in sizes.iter().cycle() {
+            let (batch, rest) = log.split_at((*size).min(log.len()));
+            let mut overlay = Overlay::new(&state);
+            for entry in batch {
+                let change = apply(&overlay, entry).unwrap();
+                let _ = overlay.add(change);
+            }
+            let changes = overlay.into_changes();
+            state.write(changes);
+            log = rest;
+            if log.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(state.pairs, machine.state.pairs);
+    }
+}
+
+#[test]
+fn the_random_lives_reach_every_answer() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let mut reached = BTreeMap::<String, u32>::new();
+    for _ in 0..200 {
+        let steps = vec(step(), 60).new_tree(&mut runner).unwrap().current();
+        let mut machine = Machine::with_nodes(NODES);
+        let mut model = Model { nodes: NODES, ..Model::default() };
+        for step in &steps {
+            if let Step::Wait { minutes } = step {
+                machine.now += minutes * 60_000;
+                model.now = machine.now;
+            }
+            let command = command(step, &model, &machine.log);
+            let _ = expected(&mut model, &command);
+            let outcome = format!("{:?}", machine.apply(command));
+            let word = outcome.split(|c: char| "{ ".contains(c) || c.is_ascii_digit()).next().unwrap_or_default();
+            let word: String = word.split('(').take(2).collect::<Vec<_>>().join("(");
+            *reached.entry(word).or_default() += 1;
+        }
+    }
+    for word in [
+        "Ok(Created",
+        "Ok(Allocated",
+        "Ok(Committed",
+        "Ok(Deleted",
+        "Ok(Recorded",
+        "Err(NameExists",
+        "Err(NameConflict",
+        "Err(StaleEpoch",
+        "Err(BadReport",
+        "Err(Incomplete",
+        "Err(UploadGone",
+        "Err(OutcomeUnknown",
+        "Err(NotFound",
+        "Err(TooFewNodes",
+        "Err(Malformed",
+    ] {
+        assert!(reached.keys().any(|reached| reached.starts_with(word)), "{word} is not in {reached:?}");
+    }
+}

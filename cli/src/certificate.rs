@@ -1,5 +1,5 @@
-//! A directory of certificates and keys: `ca.pem` and `ca.key`, and `ROLE-NAME.pem` with `ROLE-NAME.key` for each
-//! node and client. Keys are files of mode 0600 from the moment they exist, and are never shown.
+//! A directory of certificates and keys: `ca.pem` and `ca.key`, `ROLE-NAME.pem` with `ROLE-NAME.key` for each node and
+//! client, and `client.pem` with `client.key` for the one client that development certificates are for. Keys are files of mode 0600 from the moment they exist, and are never shown.
 //!
 //! Deliberately absent: how certificates are made (`dfs_transport::authority`), and replacing what exists, but for
 //! [`CertificateDirectory::complete`], which renews what it finds expired.
@@ -12,7 +12,7 @@ use dfs_transport::authority::{Authority, AuthorityError, describe};
 use dfs_transport::world::World;
 use std::fs::DirBuilder;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -69,6 +69,12 @@ pub enum CertificateError {
         /// What is wrong with it.
         cause: AuthorityError,
     },
+    /// A key that others can read is nobody's secret.
+    #[error("the private key {} can be read by others than its owner\nchmod 600 {}", path.display(), path.display())]
+    Exposed {
+        /// The key.
+        path: PathBuf,
+    },
     /// A certificate cannot be made as asked.
     #[error("{0}")]
     Authority(#[from] AuthorityError),
@@ -78,7 +84,9 @@ impl From<CertificateError> for Failure {
     fn from(error: CertificateError) -> Failure {
         let exit = match &error {
             CertificateError::File { cause, .. } if cause.kind() == io::ErrorKind::NotFound => Exit::NotFound,
-            CertificateError::File { .. } | CertificateError::Content { .. } => Exit::LocalFile,
+            CertificateError::File { .. } | CertificateError::Content { .. } | CertificateError::Exposed { .. } => {
+                Exit::LocalFile
+            }
             CertificateError::Exists { .. } => Exit::AlreadyExists,
             CertificateError::NoAuthority { .. } => Exit::NotFound,
             CertificateError::Authority(_) => Exit::Usage,
@@ -104,7 +112,7 @@ impl CertificateDirectory {
     /// The files of the client that development certificates are for.
     #[must_use]
     pub fn client_files(&self) -> IdentityFiles {
-        self.files(Role::Client, CLIENT)
+        IdentityFiles { certificate: self.0.join("client.pem"), key: self.0.join("client.key") }
     }
 
     /// The files of the authority.
@@ -180,8 +188,12 @@ impl CertificateDirectory {
             found => found?,
         };
         let now = world.wall_clock.now();
-        for (role, name) in std::iter::once((Role::Client, CLIENT.to_owned())).chain(nodes) {
+        let client = (Role::Client, CLIENT.to_owned(), self.client_files());
+        let nodes = nodes.into_iter().map(|(role, name)| {
             let files = self.files(role, &name);
+            (role, name, files)
+        });
+        for (role, name, files) in std::iter::once(client).chain(nodes) {
             let is_valid = files.key.exists()
                 && files.certificate.exists()
                 && inspect(&files.certificate)?.not_after.0 > now.0.saturating_add(millis(RENEW_BEFORE));
@@ -212,9 +224,25 @@ pub fn inspect(path: &Path) -> Result<dfs_transport::authority::CertificateSumma
     describe(&read(path)?).map_err(|cause| CertificateError::Content { path: path.to_owned(), cause })
 }
 
+/// Refuses a private key that others than its owner can read. One that is not there is left to who reads it.
+///
+/// # Errors
+/// [`CertificateError::Exposed`].
+pub fn refuse_exposed_key(path: &Path) -> Result<(), CertificateError> {
+    match path.metadata() {
+        Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
+            Err(CertificateError::Exposed { path: path.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn read(path: &Path) -> Result<String, CertificateError> {
-    std::fs::read_to_string(path)
-        .map_err(|cause| CertificateError::File { doing: "read", path: path.to_owned(), cause })
+    std::fs::read_to_string(path).map_err(|cause| CertificateError::File {
+        doing: "read",
+        path: path.to_owned(),
+        cause,
+    })
 }
 
 fn refuse_existing(files: &IdentityFiles) -> Result<(), CertificateError> {
@@ -232,7 +260,6 @@ fn millis(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use dfs_transport::identity::Identity;
-    use std::os::unix::fs::PermissionsExt;
 
     #[tokio::test]
     async fn keys_are_for_their_owner_alone() {
@@ -249,6 +276,10 @@ mod tests {
         assert_eq!(directory.0.metadata().unwrap().permissions().mode() & 0o777, 0o700);
         let files = directory.files(Role::Metadata, "1");
         Identity::load(&directory.authority_files().certificate, &files.certificate, &files.key).unwrap();
+        refuse_exposed_key(&files.key).unwrap();
+        std::fs::set_permissions(&files.key, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let error = refuse_exposed_key(&files.key).unwrap_err();
+        assert!(error.to_string().contains("chmod 600"), "{error}");
     }
 
     #[tokio::test]
@@ -261,10 +292,7 @@ mod tests {
         directory.create_authority(&world).unwrap();
         assert!(matches!(directory.create_authority(&world), Err(CertificateError::Exists { .. })));
         directory.issue(&world, Role::Client, "me", VALIDITY).unwrap();
-        assert!(matches!(
-            directory.issue(&world, Role::Client, "me", VALIDITY),
-            Err(CertificateError::Exists { .. })
-        ));
+        assert!(matches!(directory.issue(&world, Role::Client, "me", VALIDITY), Err(CertificateError::Exists { .. })));
         assert!(directory.issue(&world, Role::Client, "../me", VALIDITY).is_err());
         assert!(directory.issue(&world, Role::Storage, "one", VALIDITY).is_err());
     }

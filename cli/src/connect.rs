@@ -1,14 +1,17 @@
 //! From where a cluster is to a client of it.
 
+use crate::certificate::{self, CertificateError};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::launcher::Layout;
+use crate::moment;
 use clap::Args;
 use dfs_client::cluster::{ClusterFile, ClusterFileError};
 use dfs_client::{Client, ClientError, ClientSettings, ErrorKind};
 use dfs_transport::identity::IdentityError;
 use dfs_transport::world::World;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The variable that names the cluster where no flag does.
 pub const CLUSTER_VARIABLE: &str = "DFS_CLUSTER";
@@ -20,6 +23,10 @@ pub struct ClusterArgs {
     /// [default: $DFS_CLUSTER, or the directory that `cluster up` uses]
     #[arg(long, value_name = "DIR|FILE")]
     pub cluster: Option<PathBuf>,
+    /// How long to try before giving up on a cluster that does not answer, such as 500ms, 30s or 2min
+    /// [default: 5s until it first answers, 30s after]
+    #[arg(long, value_name = "TIME", value_parser = moment::parse_span)]
+    pub timeout: Option<Duration>,
 }
 
 /// Why there is no client.
@@ -36,6 +43,9 @@ pub enum ConnectError {
         /// What is wrong.
         cause: IdentityError,
     },
+    /// The key is for others to read.
+    #[error(transparent)]
+    Key(#[from] CertificateError),
     /// The client cannot begin.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -61,7 +71,19 @@ impl ClusterArgs {
     /// # Errors
     /// The cluster is not found, or its client certificate cannot be used.
     pub fn client(&self, world: &World) -> Result<Client, Failure> {
-        Ok(open(world, &self.path()?, ClientSettings::default())?)
+        Ok(open(world, &self.path()?, self.settings())?)
+    }
+
+    fn settings(&self) -> ClientSettings {
+        let usual = ClientSettings::default();
+        let Some(timeout) = self.timeout else { return usual };
+        ClientSettings {
+            connect_timeout: timeout,
+            operation_timeout: timeout,
+            too_few_nodes_timeout: usual.too_few_nodes_timeout.min(timeout),
+            read_timeout: timeout,
+            ..usual
+        }
     }
 }
 
@@ -71,6 +93,7 @@ impl ClusterArgs {
 /// There is no cluster file, or its client certificate cannot be used.
 pub fn open(world: &World, path: &Path, settings: ClientSettings) -> Result<Client, ConnectError> {
     let file = ClusterFile::find(Some(path))?;
+    certificate::refuse_exposed_key(&file.key)?;
     let identity = file.identity().map_err(|cause| ConnectError::Identity { file: path.to_owned(), cause })?;
     Ok(Client::new(world, identity, file.addresses, settings)?)
 }
@@ -79,6 +102,7 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Failure {
         let exit = match error {
             ConnectError::Client(error) => return error.into(),
+            ConnectError::Key(error) => return error.into(),
             ConnectError::ClusterFile(ClusterFileError::Missing { .. }) => Exit::NotFound,
             ConnectError::ClusterFile(_) | ConnectError::Identity { .. } => Exit::LocalFile,
         };

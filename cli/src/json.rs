@@ -98,27 +98,11 @@ pub struct Status {
     /// The cluster's id.
     pub cluster: String,
     /// The metadata node that leads.
-    pub leader: u64,
-    /// Where it is.
-    pub leader_address: String,
-    /// Its term.
-    pub term: u64,
-    /// The highest log index that it has applied.
-    pub applied_index: u64,
-    /// The cluster's time, which stands still without a leader.
-    pub cluster_time_ms: u64,
-    /// Metadata nodes.
-    pub metadata_nodes: u32,
-    /// Those that answer the leader.
-    pub metadata_responding: u32,
-    /// Storage nodes that have ever registered.
-    pub storage_nodes: u32,
-    /// Those that beat.
-    pub storage_alive: u32,
-    /// Those that have been silent for a while.
-    pub storage_suspect: u32,
-    /// Those whose copies do not count any more.
-    pub storage_dead: u32,
+    pub leader: Leader,
+    /// The metadata cluster.
+    pub metadata: MetadataCount,
+    /// The storage nodes.
+    pub storage: StorageCount,
     /// Files.
     pub files: u64,
     /// Their bytes, each byte once.
@@ -131,6 +115,43 @@ pub struct Status {
     pub available_bytes: u64,
     /// Copies of a chunk where an upload does not say otherwise.
     pub replication: u8,
+    /// The cluster's time, which stands still without a leader.
+    pub cluster_time_ms: u64,
+}
+
+/// The metadata leader.
+#[derive(Clone, Debug, Serialize)]
+pub struct Leader {
+    /// Its number.
+    pub node: u64,
+    /// Where it is.
+    pub address: String,
+    /// Its term.
+    pub term: u64,
+    /// The highest log index that it has applied.
+    pub applied_index: u64,
+}
+
+/// How many metadata nodes there are.
+#[derive(Clone, Debug, Serialize)]
+pub struct MetadataCount {
+    /// Members of the cluster.
+    pub nodes: u32,
+    /// Those that answer the leader.
+    pub responding: u32,
+}
+
+/// How many storage nodes there are.
+#[derive(Clone, Debug, Serialize)]
+pub struct StorageCount {
+    /// Those that have ever registered.
+    pub nodes: u32,
+    /// Those that beat.
+    pub alive: u32,
+    /// Those that have been silent for a while.
+    pub suspect: u32,
+    /// Those whose copies do not count any more.
+    pub dead: u32,
 }
 
 impl Status {
@@ -139,23 +160,26 @@ impl Status {
     pub fn of(summary: &ClusterSummary) -> Status {
         Status {
             cluster: summary.cluster.to_string(),
-            leader: summary.leader.node.0,
-            leader_address: summary.leader.address.to_string(),
-            term: summary.term,
-            applied_index: summary.applied,
-            cluster_time_ms: summary.cluster_time.0,
-            metadata_nodes: summary.metadata_nodes,
-            metadata_responding: summary.metadata_responding,
-            storage_nodes: summary.storage_nodes,
-            storage_alive: summary.storage_alive,
-            storage_suspect: summary.storage_suspect,
-            storage_dead: summary.storage_dead,
+            leader: Leader {
+                node: summary.leader.node.0,
+                address: summary.leader.address.to_string(),
+                term: summary.term,
+                applied_index: summary.applied,
+            },
+            metadata: MetadataCount { nodes: summary.metadata_nodes, responding: summary.metadata_responding },
+            storage: StorageCount {
+                nodes: summary.storage_nodes,
+                alive: summary.storage_alive,
+                suspect: summary.storage_suspect,
+                dead: summary.storage_dead,
+            },
             files: summary.files,
             file_bytes: summary.file_bytes,
             open_uploads: summary.open_uploads,
             capacity_bytes: summary.capacity_bytes,
             available_bytes: summary.available_bytes,
             replication: summary.replication,
+            cluster_time_ms: summary.cluster_time.0,
         }
     }
 }
@@ -172,6 +196,8 @@ pub struct Nodes {
 /// A metadata node.
 #[derive(Clone, Debug, Serialize)]
 pub struct MetadataNode {
+    /// Its name in a local cluster, such as `metadata-1`.
+    pub name: String,
     /// Its number.
     pub node: u64,
     /// Where it is.
@@ -191,6 +217,7 @@ impl MetadataNode {
     #[must_use]
     pub fn of(node: &MetadataNodeInfo) -> MetadataNode {
         MetadataNode {
+            name: format!("metadata-{}", node.address.node),
             node: node.address.node.0,
             address: node.address.address.to_string(),
             leader: node.leads,
@@ -204,6 +231,8 @@ impl MetadataNode {
 /// A storage node. Absent numbers are not known: the leader has not heard it.
 #[derive(Clone, Debug, Serialize)]
 pub struct StorageNode {
+    /// Its name in a local cluster, such as `storage-1`.
+    pub name: String,
     /// Its number.
     pub node: u64,
     /// Where it is.
@@ -233,6 +262,7 @@ impl StorageNode {
     #[must_use]
     pub fn of(node: &StorageNodeInfo) -> StorageNode {
         StorageNode {
+            name: format!("storage-{}", node.address.node),
             node: node.address.node.0,
             address: node.address.address.to_string(),
             state: state(node.health),
@@ -257,4 +287,26 @@ pub fn state(health: Health) -> &'static str {
         Health::Suspect => "suspect",
         Health::Dead => "dead",
     }
+}
+
+/// A local cluster, as `cluster status` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LocalCluster {
+    /// Its directory.
+    pub directory: String,
+    /// Its nodes, metadata first.
+    pub nodes: Vec<LocalNode>,
+}
+
+/// One process of a local cluster.
+#[derive(Clone, Debug, Serialize)]
+pub struct LocalNode {
+    /// Its name.
+    pub name: String,
+    /// Where it listens.
+    pub address: String,
+    /// Its process id; null if it does not run.
+    pub pid: Option<i32>,
+    /// Where it logs.
+    pub log: String,
 }

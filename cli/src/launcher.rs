@@ -20,6 +20,7 @@ mod record;
 mod serving;
 mod shape;
 mod spawn;
+mod stop;
 
 pub use error::{LauncherError, LogTail, NotServing};
 pub use layout::Layout;
@@ -35,16 +36,14 @@ use crate::local_file;
 use dfs_client::{Client, ClientSettings};
 use dfs_core::id::Role;
 use dfs_transport::world::World;
-use rustix::process::Signal;
 use serving::Starts;
 use spawn::Start;
 use std::collections::BTreeSet;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// How long a cluster has until it serves.
 pub const SERVE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,8 +53,6 @@ pub const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the lock of a directory is waited for: another `up` may wait for its cluster to serve.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(45);
-/// How often a process that should end is looked at.
-const END_POLL: Duration = Duration::from_millis(20);
 
 /// How a launcher works.
 #[derive(Clone, Debug)]
@@ -108,7 +105,7 @@ pub struct Launcher {
     executable: PathBuf,
     end_with_parent: bool,
     /// Processes that this one has started, to be waited for when they end.
-    children: Mutex<Vec<Child>>,
+    children: Mutex<Vec<(NodeName, Child)>>,
 }
 
 impl Launcher {
@@ -145,9 +142,8 @@ impl Launcher {
     /// The shape makes no sense or is another than the directory's, the directory cannot be used, or a node does not
     /// serve in time.
     pub async fn up(&self, metadata: Option<u16>, storage: Option<u16>) -> Result<Up, LauncherError> {
-        let asked = |present: Shape| {
-            Shape::new(metadata.unwrap_or(present.metadata()), storage.unwrap_or(present.storage()))
-        };
+        let asked =
+            |present: Shape| Shape::new(metadata.unwrap_or(present.metadata()), storage.unwrap_or(present.storage()));
         // A shape that makes no sense must not leave a directory behind.
         asked(Shape::default())?;
         self.layout.create()?;
@@ -174,7 +170,7 @@ impl Launcher {
             let initialises = is_new && name.role == Role::Metadata && name.node.0 == 1;
             let start = if initialises { Start::Initialising } else { Start::Ordinary };
             let child = spawn::spawn(self, &record, name, start)?;
-            self.children.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+            self.children.lock().unwrap_or_else(PoisonError::into_inner).push((name, child));
             starts.insert(name, Instant::now());
         }
         let client = self.client(serving::client_settings())?;
@@ -261,34 +257,17 @@ impl Launcher {
         log_tail::lines(&path, count).map_err(|error| LauncherError::file("read", &path, error))
     }
 
+    /// What a node's log says last of its present or last life: the error that ended it, or its last line.
+    #[must_use]
+    pub fn last_words(&self, name: NodeName) -> Option<String> {
+        log_tail::last_words(&self.layout.log(name))
+    }
+
     /// Whether a node's pid file is there although its process is not: it ended by itself, or by a signal that no
     /// launcher sent.
     #[must_use]
     pub fn ended_by_itself(&self, name: NodeName) -> bool {
         self.layout.pid(name).exists() && self.running(name).is_none()
-    }
-
-    /// Ends a node as a power cut would (SIGKILL), and waits until it has.
-    ///
-    /// # Errors
-    /// There is no such node, or it does not run.
-    pub async fn kill(&self, name: NodeName) -> Result<(), LauncherError> {
-        self.check(name)?;
-        let process = self.running(name).ok_or(LauncherError::NotRunning { name })?;
-        self.signal(name, &process, Signal::KILL)?;
-        self.ended(name, &process, KILL_TIMEOUT).await
-    }
-
-    /// Asks a node to end (SIGTERM), and waits until it has.
-    ///
-    /// # Errors
-    /// There is no such node, it does not run, or it has not ended in time.
-    pub async fn stop(&self, name: NodeName) -> Result<(), LauncherError> {
-        self.check(name)?;
-        let _lock = DirectoryLock::acquire(&self.layout, LOCK_TIMEOUT).await?;
-        let process = self.running(name).ok_or(LauncherError::NotRunning { name })?;
-        self.signal(name, &process, Signal::TERM)?;
-        self.ended(name, &process, STOP_TIMEOUT).await
     }
 
     /// Stops a node if it runs, starts it, and waits until the cluster's leader hears it.
@@ -299,95 +278,14 @@ impl Launcher {
         let record = self.check(name)?;
         let _lock = DirectoryLock::acquire(&self.layout, LOCK_TIMEOUT).await?;
         if let Some(process) = self.running(name) {
-            self.signal(name, &process, Signal::TERM)?;
-            self.ended(name, &process, STOP_TIMEOUT).await?;
+            self.terminate(name, &process).await?;
         }
         self.make_certificates(&record)?;
         let child = spawn::spawn(self, &record, name, Start::Ordinary)?;
-        self.children.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+        self.children.lock().unwrap_or_else(PoisonError::into_inner).push((name, child));
         let starts = Starts::from([(name, Instant::now())]);
         let client = self.client(serving::client_settings())?;
         serving::wait(self, &client, &[name], &starts, SERVE_TIMEOUT).await
-    }
-
-    /// Stops every node: SIGTERM, a bounded wait, SIGKILL for those that still run. Gives the nodes that it stopped.
-    ///
-    /// # Errors
-    /// There is no cluster, or a process cannot be ended.
-    pub async fn down(&self) -> Result<Vec<NodeName>, LauncherError> {
-        self.record()?;
-        let _lock = DirectoryLock::acquire(&self.layout, LOCK_TIMEOUT).await?;
-        self.stop_all().await
-    }
-
-    async fn stop_all(&self) -> Result<Vec<NodeName>, LauncherError> {
-        let record = self.record()?;
-        let processes: Vec<_> =
-            record.shape.names().filter_map(|name| Some((name, self.running(name)?))).collect();
-        for (name, process) in &processes {
-            self.signal(*name, process, Signal::TERM)?;
-        }
-        let deadline = Instant::now() + STOP_TIMEOUT;
-        for (name, process) in &processes {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if self.ended(*name, process, left).await.is_err() {
-                self.signal(*name, process, Signal::KILL)?;
-                self.ended(*name, process, KILL_TIMEOUT).await?;
-            }
-        }
-        // Pid files of nodes that had ended by themselves.
-        for name in record.shape.names() {
-            let _ = std::fs::remove_file(self.layout.pid(name));
-        }
-        Ok(processes.into_iter().map(|(name, _)| name).collect())
-    }
-
-    /// Stops every node and removes the directory with all data.
-    ///
-    /// # Errors
-    /// There is no cluster in it, a process cannot be ended, or something cannot be removed.
-    pub async fn purge(&self) -> Result<Vec<NodeName>, LauncherError> {
-        self.record()?;
-        let _lock = DirectoryLock::acquire(&self.layout, LOCK_TIMEOUT).await?;
-        let stopped = self.stop_all().await?;
-        self.remove_directory()?;
-        Ok(stopped)
-    }
-
-    /// Ends every node at once (SIGKILL) and removes the directory, without waiting for anything that could hang. For
-    /// the clean-up of a cluster that only this process uses.
-    pub fn destroy(&self) {
-        let Ok(record) = self.record() else { return };
-        for name in record.shape.names() {
-            if let Some(process) = self.running(name) {
-                let _ = process.signal(Signal::KILL);
-            }
-        }
-        for mut child in self.children.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let _ = self.remove_directory();
-    }
-
-    /// Removes everything, the record last, so that what an interrupted removal leaves is known as a cluster.
-    fn remove_directory(&self) -> Result<(), LauncherError> {
-        let root = self.layout.root();
-        let removed = |path: &Path, outcome: io::Result<()>| match outcome {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LauncherError::file("remove", path, error)),
-            _ => Ok(()),
-        };
-        for part in [root.join("nodes"), self.layout.certificates()] {
-            removed(&part, std::fs::remove_dir_all(&part))?;
-        }
-        for file in [self.layout.client(), self.layout.record(), self.layout.lock()] {
-            removed(&file, std::fs::remove_file(&file))?;
-        }
-        // What is not the launcher's stays, and then the directory too.
-        match std::fs::remove_dir(root) {
-            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
-            outcome => removed(root, outcome),
-        }
     }
 
     fn check(&self, name: NodeName) -> Result<ClusterRecord, LauncherError> {
@@ -402,31 +300,11 @@ impl Launcher {
     /// The process of a node, if it runs.
     #[must_use]
     pub fn running(&self, name: NodeName) -> Option<Process> {
-        self.children.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|child| {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner).retain_mut(|(_, child)| {
             // One that has ended is waited for and forgotten.
             matches!(child.try_wait(), Ok(None))
         });
         Process::read(&self.layout.pid(name)).filter(Process::is_running)
-    }
-
-    fn signal(&self, name: NodeName, process: &Process, signal: Signal) -> Result<(), LauncherError> {
-        process.signal(signal).map(drop).map_err(|cause| LauncherError::Signal { name, cause })
-    }
-
-    /// Waits until a process has ended, and then forgets its pid.
-    async fn ended(&self, name: NodeName, process: &Process, patience: Duration) -> Result<(), LauncherError> {
-        let deadline = Instant::now() + patience;
-        while process.is_running() {
-            if Instant::now() >= deadline {
-                return Err(LauncherError::StillRunning { name, waited: patience });
-            }
-            sleep(END_POLL).await;
-        }
-        let path = self.layout.pid(name);
-        if Process::read(&path).as_ref() == Some(process) {
-            let _ = std::fs::remove_file(path);
-        }
-        Ok(())
     }
 
     /// The nodes whose process runs.

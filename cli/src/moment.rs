@@ -36,6 +36,29 @@ pub fn span(duration: Duration) -> String {
     }
 }
 
+/// A text that is not a span.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a time; write a whole number with ms, s or min, such as 500ms, 30s or 2min")]
+pub struct InvalidSpan(String);
+
+/// Reads a span of at least a millisecond, such as `500ms`, `30s` or `2min`.
+///
+/// # Errors
+/// Anything else.
+pub fn parse_span(text: &str) -> Result<Duration, InvalidSpan> {
+    let invalid = || InvalidSpan(text.to_owned());
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = match unit.trim() {
+        "ms" => 1,
+        "s" => 1000,
+        "min" => 60_000,
+        _ => return Err(invalid()),
+    };
+    let number: u32 = number.parse().map_err(|_| invalid())?;
+    if number == 0 { Err(invalid()) } else { Ok(Duration::from_millis(u64::from(number) * unit_ms)) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +76,15 @@ mod tests {
     fn spans_are_shown_in_the_unit_that_fits() {
         let shown = [850, 12_345, 250_000, 7_500_000, 273_600_000].map(|ms| span(Duration::from_millis(ms)));
         assert_eq!(shown, ["850 ms", "12.3 s", "4 min 10 s", "2 h 5 min", "3 d 4 h"]);
+    }
+
+    #[test]
+    fn spans_are_read_with_their_unit() {
+        assert_eq!(parse_span("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_span("30 s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_span("2min"), Ok(Duration::from_secs(120)));
+        for text in ["", "3", "s", "0s", "-1s", "1.5s", "3 sec", "99999999999s"] {
+            assert!(parse_span(text).is_err(), "{text}");
+        }
     }
 }

@@ -46,8 +46,10 @@ pub enum LauncherError {
     Shape(#[from] InvalidShape),
     /// The cluster has another shape.
     #[error(
-        "the cluster in {} has {present}, not {asked}\nleave -m and -s out, or choose another directory with --dir",
-        directory.display()
+        "the cluster in {} has {present}, not {asked}\nuse -m {m} -s {s} or leave both out, or choose another directory with --dir",
+        directory.display(),
+        m = present.metadata(),
+        s = present.storage()
     )]
     OtherShape {
         /// The directory.

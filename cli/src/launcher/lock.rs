@@ -49,8 +49,8 @@ impl DirectoryLock {
 }
 
 fn is_same(file: &File, path: &std::path::Path) -> bool {
-    let identity = |metadata: std::fs::Metadata| (metadata.dev(), metadata.ino());
-    matches!((file.metadata(), path.metadata()), (Ok(held), Ok(named)) if identity(held) == identity(named))
+    let identity = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
+    matches!((file.metadata(), path.metadata()), (Ok(held), Ok(named)) if identity(&held) == identity(&named))
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ use std::path::Path;
 
 /// Bytes that are read from the end of a log at most.
 const TAIL_BYTES: u64 = 1024 * 1024;
+/// The line with which the launcher begins each life of a node in its log.
+pub const START: &str = "---- start";
 
 /// The last `count` lines of a log, without colours. A log that is not there has none.
 ///
@@ -28,10 +30,13 @@ pub fn lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
     Ok(last)
 }
 
-/// What a log says last: its last line that has something in it.
+/// What a node's log says last of its present life: the error that ended it, or its last line.
 pub fn last_words(path: &Path) -> Option<String> {
     let lines = lines(path, 20).unwrap_or_default();
-    lines.into_iter().rev().find(|line| !line.trim().is_empty())
+    let life = lines.rsplit(|line| line == START).next().unwrap_or_default();
+    let error = life.iter().rev().find_map(|line| line.strip_prefix("error: "));
+    let last = || life.iter().rev().map(|line| line.trim()).find(|line| !line.is_empty());
+    error.or_else(last).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -48,6 +53,10 @@ mod tests {
         assert_eq!(lines(&path, 3).unwrap(), ["two", "three", ""]);
         assert_eq!(lines(&path, 99).unwrap().len(), 4);
         assert_eq!(last_words(&path).unwrap(), "three");
+        std::fs::write(&path, "error: old\n---- start\n").unwrap();
+        assert_eq!(last_words(&path), None);
+        std::fs::write(&path, "---- start\n it runs\nerror: it ends\n hint: look\n").unwrap();
+        assert_eq!(last_words(&path).unwrap(), "it ends");
         std::fs::write(&path, "x".repeat(3 << 20)).unwrap();
         assert_eq!(lines(&path, 3).unwrap()[0].len() as u64, TAIL_BYTES);
     }

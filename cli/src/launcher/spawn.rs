@@ -1,7 +1,7 @@
 //! Starting the process of a node.
 
 use super::record::ClusterRecord;
-use super::{Launcher, LauncherError, Layout, NodeName, Process};
+use super::{Launcher, LauncherError, Layout, NodeName, Process, log_tail};
 use crate::certificate::CertificateDirectory;
 use crate::local_file;
 use dfs_core::id::Role;
@@ -48,7 +48,7 @@ pub(super) fn spawn(
     command.arg0("dfs-cli").arg("node").arg(name.role.word()).arg("--config").arg(&settings);
     if start == Start::Initialising {
         let members: Vec<String> = record.metadata().map(|(name, at)| format!("{}={at}", name.node)).collect();
-        command.arg("--init").arg("--members").arg(members.join(","));
+        command.arg("--init").arg("--unless-done").arg("--members").arg(members.join(","));
         command.arg("--replication").arg(record.shape.replication().to_string());
     }
     if launcher.end_with_parent {
@@ -64,11 +64,8 @@ pub(super) fn spawn(
     command.process_group(0).current_dir(layout.node(name));
     command.stdin(Stdio::null()).stdout(output).stderr(errors);
     let spawned = command.spawn();
-    let child = spawned.map_err(|cause| LauncherError::Spawn {
-        name,
-        executable: launcher.executable.clone(),
-        cause,
-    })?;
+    let child =
+        spawned.map_err(|cause| LauncherError::Spawn { name, executable: launcher.executable.clone(), cause })?;
     remember(layout, name, child)
 }
 
@@ -94,7 +91,7 @@ fn open_log(path: &Path) -> std::io::Result<File> {
         std::fs::rename(path, path.with_extension("old"))?;
     }
     let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    writeln!(file, "---- start")?;
+    writeln!(file, "{}", log_tail::START)?;
     Ok(file)
 }
 

@@ -19,10 +19,10 @@ const EXAMPLES: &str = "\
 Examples:
   dfs-cli list
   dfs-cli list --prefix photos/2026/ --limit 20
-  dfs-cli list --json | jq '.[].name'
+  dfs-cli list --json | jq '.files[].name'
 
-With --json: an array of objects with the fields id, name, size_bytes, chunk_size_bytes, chunks, replicas and
-modified (RFC 3339, UTC).";
+With --json: an object with files, an array of objects with the fields id, name, size_bytes, chunk_size_bytes,
+chunks, replicas and modified (RFC 3339, UTC); and more, whether --limit left files out.";
 
 /// List files
 #[derive(Args, Debug)]
@@ -60,21 +60,21 @@ impl ListArgs {
         let mut after: Option<FileName> = None;
         let mut left = self.limit.unwrap_or(u64::MAX);
         let mut shown: u64 = 0;
-        while left > 0 {
+        let mut more = true;
+        while left > 0 && more {
             let limit = u32::try_from(left.min(LIST_PAGE_MAX as u64)).unwrap_or(u32::MAX);
-            let page = client.list_page(&ListFiles { prefix: self.prefix.clone(), after: after.clone(), limit }).await?;
+            let page =
+                client.list_page(&ListFiles { prefix: self.prefix.clone(), after: after.clone(), limit }).await?;
             self.show(&page.files, shown)?;
             shown += page.files.len() as u64;
             left = left.saturating_sub(page.files.len() as u64);
             after = page.files.last().map(|file| file.name.clone()).or(after);
             // A page without files that promises more would never end.
-            if !page.more || page.files.is_empty() {
-                break;
-            }
+            more = page.more && !page.files.is_empty();
         }
         match (self.json, shown) {
-            (true, 0) => print(format_args!("[]\n")),
-            (true, _) => print(format_args!("\n]\n")),
+            (true, 0) => print(format_args!("{{\"files\":[],\"more\":{more}}}\n")),
+            (true, _) => print(format_args!("\n],\"more\":{more}}}\n")),
             (false, 0) => print(format_args!("no files\n")),
             (false, _) => Ok(()),
         }
@@ -87,7 +87,7 @@ impl ListArgs {
         }
         if self.json {
             let objects: Vec<String> = files.iter().map(|file| json::line(&json::File::of(file))).collect();
-            let opening = if before == 0 { "[\n" } else { ",\n" };
+            let opening = if before == 0 { "{\"files\":[\n" } else { ",\n" };
             return print(format_args!("{opening}{}", objects.join(",\n")));
         }
         let table = table(files);

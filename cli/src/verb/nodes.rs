@@ -18,8 +18,8 @@ Examples:
   dfs-cli nodes
   dfs-cli nodes --json | jq '.storage[] | select(.state != \"alive\")'
 
-With --json: metadata, an array with the fields node, address, leader, term, matched_index and silent_ms; and
-storage, an array with the fields node, address, state, incarnation, store, silent_ms, capacity_bytes,
+With --json: metadata, an array with the fields name, node, address, leader, term, matched_index and silent_ms; and
+storage, an array with the fields name, node, address, state, incarnation, store, silent_ms, capacity_bytes,
 available_bytes, chunks, chunk_bytes and refuses_chunks. What the leader does not know is null.";
 
 /// Show the nodes of the cluster

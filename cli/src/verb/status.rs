@@ -14,11 +14,11 @@ use std::time::Duration;
 const EXAMPLES: &str = "\
 Examples:
   dfs-cli status
-  dfs-cli status --json | jq .storage_alive
+  dfs-cli status --json | jq .storage.alive
 
-With --json: one object with the fields cluster, leader, leader_address, term, applied_index, cluster_time_ms,
-metadata_nodes, metadata_responding, storage_nodes, storage_alive, storage_suspect, storage_dead, files,
-file_bytes, open_uploads, capacity_bytes, available_bytes and replication.";
+With --json: one object with the fields cluster, leader (node, address, term, applied_index), metadata (nodes,
+responding), storage (nodes, alive, suspect, dead), files, file_bytes, open_uploads, capacity_bytes,
+available_bytes, replication and cluster_time_ms.";
 
 /// Show how the cluster is
 #[derive(Args, Debug)]
@@ -117,6 +117,6 @@ mod tests {
         assert!(screen.contains("1 of 4 alive, 1 suspect, 1 dead, 1 not heard yet by this leader"), "{screen}");
         assert!(screen.contains("metadata-2 at 127.0.0.1:7002, term 3"), "{screen}");
         assert!(screen.contains("1 min 1 s of cluster time"), "{screen}");
-        assert_eq!(json::Status::of(&summary).leader, 2);
+        assert_eq!(json::Status::of(&summary).leader.node, 2);
     }
 }

@@ -7,9 +7,10 @@ use crate::progress::Display;
 use crate::runtime;
 use clap::Args;
 use dfs_client::client::{PARALLEL_DEFAULT, PARALLEL_MAX};
-use dfs_client::{Client, FileSource, PipeSource, UploadRequest};
+use dfs_client::{Client, ClientError, FileSource, PipeSource, UploadRequest};
 use dfs_core::limit::REPLICATION_MAX;
 use dfs_core::name::FileName;
+use dfs_core::refusal::Refusal;
 use dfs_core::time::WallTime;
 use dfs_core::unit::{ByteCount, ChunkSize};
 use dfs_core::wire::metadata::FileInfo;
@@ -86,7 +87,7 @@ impl UploadArgs {
         if is_dash(&self.file) {
             let client = self.cluster.client(world)?;
             let source = PipeSource::new(&world.scope, std::io::stdin());
-            client.upload(source, request, &progress).await?;
+            client.upload(source, request, &progress).await.map_err(|error| explain(error, &name))?;
             client.close().await;
         } else {
             // A file that cannot be read is an error before anything is asked.
@@ -110,7 +111,19 @@ pub(super) async fn upload_file(
     let modified = source.modified().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
     let modified = modified.and_then(|since| u64::try_from(since.as_millis()).ok()).map(WallTime);
     let request = UploadRequest { modified: modified.unwrap_or(request.modified), ..request };
-    Ok(client.upload(source, request, progress).await?)
+    let name = request.name.clone();
+    client.upload(source, request, progress).await.map_err(|error| explain(error, &name))
+}
+
+/// What an error means for an upload under this name.
+fn explain(error: ClientError, name: &FileName) -> Failure {
+    match error {
+        ClientError::Refused(Refusal::NameConflict) => {
+            let message = format!("{name} cannot be a file: a part of the name is a file, or the name is a directory");
+            Failure::new(Exit::AlreadyExists, message).hint("choose another name; see `dfs-cli list`")
+        }
+        other => other.into(),
+    }
 }
 
 /// Opens a regular file.
@@ -125,9 +138,7 @@ pub(super) async fn open(world: &World, path: &Path) -> Result<FileSource, Failu
             Err(Failure::new(Exit::LocalFile, format_args!("{} is not a regular file", path.display()))
                 .hint("pipe what it gives into: dfs-cli upload -f - -n NAME"))
         }
-        Ok(_) => {
-            FileSource::open(&world.scope, path).await.map_err(|cause| Failure::local_file("read", path, &cause))
-        }
+        Ok(_) => FileSource::open(&world.scope, path).await.map_err(|cause| Failure::local_file("read", path, &cause)),
     }
 }
 

@@ -1,1 +1,230 @@
-//! (being written)
+//! `HeartbeatActor`: tells the metadata leader that this storage node lives, and takes its orders.
+//!
+//! *Owns* the node's place in the cluster (its incarnation) and the late reports that wait for a beat. *Receives*
+//! late reports from transfers and from the `ReplicatorActor`, and the outcome of its own calls. *Asks* the metadata
+//! leader. *Supervised by* the storage tree. *Bounds*: one call at a time; at most
+//! [`LATE_REPORTS_KEPT_MAX`] reports are kept, the newest are dropped beyond (the copies stay, and an inventory finds
+//! them).
+//!
+//! A node registers once in its life; the answer gives it an incarnation, which every beat carries. A refusal that
+//! says that a newer incarnation has registered, or that the cluster is another one, ends the node: the actor fails,
+//! and fails again when restarted, until its tree gives up with that reason.
+
+use crate::chunk_store::ChunkStore;
+use crate::metadata_link::MetadataLink;
+use crate::replicator::ReplicatorHandle;
+use crate::seat::Seat;
+use dfs_core::id::{BootId, Incarnation};
+use dfs_core::limit::{LATE_REPORTS_KEPT_MAX, LATE_REPORTS_PER_BEAT_MAX};
+use dfs_core::wire::membership::{Beat, BeatAnswer, LateReport, Order, OrderMark, Register, Registered};
+use dfs_transport::endpoint::Endpoint;
+use dfs_transport::exchange::CallError;
+use dfs_transport::world::{OwnedTask, World};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// How long one registration or beat may take, over all metadata nodes.
+const CALL_WITHIN: Duration = Duration::from_secs(5);
+/// What is waited after a call that failed.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+
+/// What the heartbeat is told.
+pub enum HeartbeatMessage {
+    /// Copies that metadata does not know of.
+    Late(Box<LateReport>),
+    /// A registration was answered.
+    Registered(MetadataLink, Result<Registered, CallError>),
+    /// A beat with this many late reports was answered.
+    Answered(MetadataLink, Result<BeatAnswer, CallError>),
+}
+
+/// A handle to the heartbeat.
+#[derive(Clone, Debug, Default)]
+pub struct HeartbeatHandle(pub Seat<HeartbeatMessage>);
+
+impl HeartbeatHandle {
+    /// Tells metadata of copies with one of the next beats.
+    pub fn late_report(&self, report: LateReport) {
+        if self.0.cast(HeartbeatMessage::Late(Box::new(report))).is_err() {
+            tracing::warn!("a late report is lost while the heartbeat restarts");
+        }
+    }
+}
+
+/// What a heartbeat needs.
+#[derive(Clone)]
+pub struct HeartbeatArguments {
+    /// The world of the node.
+    pub world: World,
+    /// Its endpoint: it is told the cluster and the incarnation.
+    pub endpoint: Endpoint,
+    /// Its chunks: their load is told, and the cluster is kept with them.
+    pub store: ChunkStore,
+    /// Who copies what orders ask for.
+    pub replicator: ReplicatorHandle,
+    /// Drawn when the process started.
+    pub boot: BootId,
+    /// Where others reach this node.
+    pub address: SocketAddr,
+    /// Where metadata nodes may be found.
+    pub seeds: Vec<SocketAddr>,
+    /// Set once the node has registered.
+    pub ready: Arc<AtomicBool>,
+}
+
+/// Tells that the node lives.
+pub struct HeartbeatActor;
+
+/// What a heartbeat keeps.
+pub struct HeartbeatState {
+    arguments: HeartbeatArguments,
+    incarnation: Incarnation,
+    interval: Duration,
+    late: VecDeque<LateReport>,
+    /// The highest order seen: lower ones are from a deposed leader.
+    seen: Option<OrderMark>,
+    #[allow(dead_code, reason = "held: the call ends with the actor")]
+    calling: OwnedTask<()>,
+}
+
+impl HeartbeatArguments {
+    fn register(&self, me: &ActorRef<HeartbeatMessage>, mut link: MetadataLink, at: Instant) -> OwnedTask<()> {
+        let (arguments, me) = (self.clone(), me.clone());
+        let call = async move {
+            sleep_until(at).await;
+            let request = Register {
+                boot: arguments.boot,
+                store: arguments.store.id(),
+                cluster: arguments.store.cluster(),
+                address: arguments.address,
+                load: arguments.store.load(),
+            };
+            let outcome = link.call(&request, Instant::now() + CALL_WITHIN).await;
+            let _ = me.send_message(HeartbeatMessage::Registered(link, outcome));
+        };
+        self.world.scope.spawn(call).owned()
+    }
+}
+
+impl HeartbeatState {
+    fn beat(&self, me: &ActorRef<HeartbeatMessage>, mut link: MetadataLink, at: Instant) -> OwnedTask<()> {
+        let (store, me, incarnation) = (self.arguments.store.clone(), me.clone(), self.incarnation);
+        let late_reports = self.late.iter().take(LATE_REPORTS_PER_BEAT_MAX).cloned().collect();
+        let call = async move {
+            sleep_until(at).await;
+            let request = Beat { incarnation, load: store.load(), late_reports, receipts: Vec::new() };
+            let outcome = link.call(&request, Instant::now() + CALL_WITHIN).await;
+            let _ = me.send_message(HeartbeatMessage::Answered(link, outcome));
+        };
+        self.arguments.world.scope.spawn(call).owned()
+    }
+
+    fn soon(&self) -> Instant {
+        Instant::now() + self.arguments.world.entropy.jitter(RETRY_AFTER)
+    }
+
+    async fn registered(&mut self, registered: &Registered) -> Result<(), ActorProcessingErr> {
+        let arguments = &self.arguments;
+        arguments.store.set_cluster(registered.cluster).await?;
+        arguments.endpoint.set_cluster(registered.cluster);
+        arguments.endpoint.set_incarnation(registered.incarnation);
+        self.incarnation = registered.incarnation;
+        self.interval = registered.settings.beat_interval();
+        if !arguments.ready.swap(true, Ordering::Relaxed) {
+            tracing::info!(cluster = %registered.cluster, incarnation = %self.incarnation, "registered with the cluster");
+        }
+        Ok(())
+    }
+
+    /// Does what the leader orders, unless a newer leader has ordered already.
+    fn obey(&mut self, orders: Vec<Order>) {
+        for order in orders {
+            if self.seen.is_some_and(|seen| order.mark < seen) {
+                tracing::warn!(mark = ?order.mark, seen = ?self.seen, "an order of a deposed leader is refused");
+                continue;
+            }
+            self.seen = Some(order.mark);
+            self.arguments.replicator.order(order);
+        }
+    }
+}
+
+impl Actor for HeartbeatActor {
+    type Msg = HeartbeatMessage;
+    type State = HeartbeatState;
+    type Arguments = HeartbeatArguments;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<HeartbeatMessage>,
+        arguments: HeartbeatArguments,
+    ) -> Result<HeartbeatState, ActorProcessingErr> {
+        let world = &arguments.world;
+        let link = MetadataLink::new(arguments.endpoint.peers(), world.entropy.clone(), arguments.seeds.clone());
+        let calling = arguments.register(&me, link, Instant::now());
+        Ok(HeartbeatState {
+            arguments,
+            incarnation: Incarnation(0),
+            interval: Duration::from_secs(1),
+            late: VecDeque::new(),
+            seen: None,
+            calling,
+        })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<HeartbeatMessage>,
+        message: HeartbeatMessage,
+        state: &mut HeartbeatState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            HeartbeatMessage::Late(report) => {
+                if state.late.len() < LATE_REPORTS_KEPT_MAX {
+                    state.late.push_back(*report);
+                } else {
+                    tracing::warn!(chunk = %report.chunk, "too many late reports; this one is dropped");
+                }
+            }
+            HeartbeatMessage::Registered(mut link, Ok(registered)) => {
+                state.registered(&registered).await?;
+                link.learn(registered.members.iter().map(|member| member.address));
+                state.calling = state.beat(&me, link, Instant::now());
+            }
+            HeartbeatMessage::Registered(link, Err(error)) => {
+                fail_if_final(&error)?;
+                tracing::info!(%error, "cannot register yet; trying on");
+                state.calling = state.arguments.register(&me, link, state.soon());
+            }
+            HeartbeatMessage::Answered(mut link, Ok(answer)) => {
+                link.learn(answer.members.iter().map(|member| member.address));
+                let taken = (answer.reports_taken as usize).min(state.late.len());
+                state.late.drain(..taken);
+                state.obey(answer.orders);
+                let next = if state.late.is_empty() { Instant::now() + state.interval } else { state.soon() };
+                state.calling = state.beat(&me, link, next);
+            }
+            HeartbeatMessage::Answered(link, Err(error)) => {
+                fail_if_final(&error)?;
+                tracing::debug!(%error, "a beat was not answered; trying on");
+                state.calling = state.beat(&me, link, state.soon());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A refusal that no other metadata node would take back ends this actor, and in the end the node.
+fn fail_if_final(error: &CallError) -> Result<(), ActorProcessingErr> {
+    match error {
+        CallError::Refused(refusal) if !refusal.is_retryable() => {
+            Err(format!("the cluster refuses this node: {refusal}").into())
+        }
+        _ => Ok(()),
+    }
+}

@@ -3,7 +3,10 @@
 //! A store is one ordered map from byte strings to byte strings; those who need several tables prefix their keys. All
 //! methods block: writes are made on a lane only, reads on a lane or as blocking work.
 
+pub mod conformance;
 pub mod fjall;
+#[cfg(test)]
+pub(crate) mod memory;
 
 use std::ops::Bound;
 use std::sync::Arc;

@@ -4,14 +4,18 @@
 //! mailboxes carry lifecycle, admission and decisions, streams carry bytes.
 
 pub mod chunk_store;
+pub mod chunk_store_actor;
 pub mod disk;
 pub mod heartbeat;
 pub mod key_value;
 pub mod listener;
+mod metadata_link;
 pub mod namespace;
 pub mod node_watcher;
 pub mod raft;
+pub mod raft_actor;
 pub mod repair_scheduler;
 pub mod replicator;
 pub mod seat;
 pub mod supervisor;
+pub mod transfer;

@@ -1,1 +1,185 @@
-//! (being written)
+//! `ListenerActor`: lets requests in.
+//!
+//! *Owns* the endpoint's accept loop and the routes from services to seats. *Receives* [`ListenerMessage::Serve`] for
+//! requests about the node itself. *Asks* nobody. *Supervised by* the node's tree, started last, so that nothing is
+//! let in before those who serve it sit. *Bounds*: each route has permits; a request without one is refused as
+//! overloaded before it reaches a mailbox, so that no mailbox grows with what peers send.
+//!
+//! A route names the roles that may use its service. This is where a client that speaks to a storage-only service is
+//! refused.
+
+use crate::seat::Seat;
+use dfs_core::id::Role;
+use dfs_core::refusal::Refusal;
+use dfs_core::wire::Service;
+use dfs_core::wire::metadata::{DescribeNode, NodeDescription};
+use dfs_transport::endpoint::{Dispatch, Endpoint, Inbound};
+use dfs_transport::world::{OwnedTask, Scope};
+use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// A request that was let in. Its permit is given back when it is dropped.
+pub struct Admitted {
+    inbound: Box<Inbound>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Admitted {
+    /// The request, and its permit, to be dropped when the request is done.
+    pub fn into_parts(self) -> (Inbound, OwnedSemaphorePermit) {
+        (*self.inbound, self.permit)
+    }
+}
+
+/// Hands a request to whoever serves it; gives it up if nobody does at the moment.
+type Deliver = Box<dyn Fn(Admitted) -> bool + Send + Sync>;
+
+/// The way from a service to the actor that serves it.
+pub struct Route {
+    service: Service,
+    roles: &'static [Role],
+    permits: Arc<Semaphore>,
+    is_vacant: Box<dyn Fn() -> bool + Send + Sync>,
+    deliver: Deliver,
+}
+
+impl Route {
+    /// Requests for `service` from peers of one of `roles` go to `seat`, at most `permits` at once.
+    pub fn new<M: Message + Sync>(
+        service: Service,
+        roles: &'static [Role],
+        permits: usize,
+        seat: &Seat<M>,
+        wrap: fn(Admitted) -> M,
+    ) -> Route {
+        let (seat, vacant) = (seat.clone(), seat.clone());
+        Route {
+            service,
+            roles,
+            permits: Arc::new(Semaphore::new(permits)),
+            is_vacant: Box::new(move || vacant.is_vacant()),
+            deliver: Box::new(move |admitted| seat.cast(wrap(admitted)).is_ok()),
+        }
+    }
+}
+
+/// All routes of a node.
+struct Router {
+    scope: Scope,
+    routes: Vec<Route>,
+}
+
+impl Router {
+    /// Whether a request may enter, and by which way.
+    fn admit(&self, inbound: &Inbound) -> Result<(&Route, OwnedSemaphorePermit), Refusal> {
+        let route = self.routes.iter().find(|route| route.service == inbound.service).ok_or(Refusal::UnknownMethod)?;
+        if !route.roles.contains(&inbound.peer.role) {
+            return Err(Refusal::NotPermitted);
+        }
+        if (route.is_vacant)() {
+            return Err(Refusal::Unavailable);
+        }
+        let permit = route.permits.clone().try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
+        Ok((route, permit))
+    }
+}
+
+impl Dispatch for Router {
+    fn dispatch(&self, inbound: Inbound) {
+        match self.admit(&inbound) {
+            Ok((route, permit)) => {
+                // If the actor ended just now, the request is dropped, and its stream reset.
+                let _ = (route.deliver)(Admitted { inbound: Box::new(inbound), permit });
+            }
+            Err(refusal) => {
+                tracing::debug!(peer = %inbound.peer, service = ?inbound.service, %refusal, "request refused");
+                self.scope.spawn(inbound.exchange.refuse(refusal));
+            }
+        }
+    }
+}
+
+/// What the listener is told.
+pub enum ListenerMessage {
+    /// A request about the node itself, from any peer.
+    Serve(Admitted),
+    /// The accept loop ended.
+    Ended,
+}
+
+/// Lets requests in.
+pub struct ListenerActor;
+
+/// What a listener needs.
+pub struct ListenerArguments {
+    /// The scope of the node.
+    pub scope: Scope,
+    /// The endpoint to accept from.
+    pub endpoint: Endpoint,
+    /// The seat of this listener, which serves [`Service::Node`].
+    pub seat: Seat<ListenerMessage>,
+    /// The ways to the other services.
+    pub routes: Vec<Route>,
+    /// Tells what the node is at the moment.
+    pub describe: Arc<dyn Fn() -> NodeDescription + Send + Sync>,
+}
+
+/// What a listener keeps.
+pub struct ListenerState {
+    scope: Scope,
+    describe: Arc<dyn Fn() -> NodeDescription + Send + Sync>,
+    #[allow(dead_code, reason = "held: the accept loop ends with it")]
+    accepting: OwnedTask<()>,
+}
+
+/// Requests about the node itself that are served at once.
+const DESCRIPTIONS_MAX: usize = 64;
+
+impl Actor for ListenerActor {
+    type Msg = ListenerMessage;
+    type State = ListenerState;
+    type Arguments = ListenerArguments;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<ListenerMessage>,
+        arguments: ListenerArguments,
+    ) -> Result<ListenerState, ActorProcessingErr> {
+        let ListenerArguments { scope, endpoint, seat, mut routes, describe } = arguments;
+        routes.push(Route::new(Service::Node, &Role::ALL, DESCRIPTIONS_MAX, &seat, ListenerMessage::Serve));
+        let serving = endpoint.serve(Arc::new(Router { scope: scope.clone(), routes })).owned();
+        let accepting = scope
+            .spawn(async move {
+                let _ = serving.await;
+                let _ = me.send_message(ListenerMessage::Ended);
+            })
+            .owned();
+        Ok(ListenerState { scope, describe, accepting })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<ListenerMessage>,
+        message: ListenerMessage,
+        state: &mut ListenerState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ListenerMessage::Serve(admitted) => {
+                let (inbound, permit) = admitted.into_parts();
+                let description = (state.describe)();
+                state.scope.spawn(async move {
+                    let _permit = permit;
+                    match inbound.decode::<DescribeNode>() {
+                        Ok(DescribeNode {}) => {
+                            let _ = inbound.exchange.reply(&description).await;
+                        }
+                        Err(refusal) => drop(inbound.exchange.refuse(refusal).await),
+                    }
+                });
+                Ok(())
+            }
+            ListenerMessage::Ended => Err("the endpoint accepts no more connections".into()),
+        }
+    }
+}

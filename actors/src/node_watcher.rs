@@ -1,1 +1,296 @@
-//! (being written)
+//! `NodeWatcher`: who of the storage nodes is there, by the leader's own evidence.
+//!
+//! *Owns* the evidence (`dfs_core::liveness::Watch`), which begins anew whenever this node becomes leader: a new
+//! leader listens first. *Receives* admitted requests for [`Service::Membership`], questions of the `NamespaceActor`,
+//! and changes of leadership. *Asks* the Raft engine and the `RepairScheduler`, in tasks of their own. *Supervised by*
+//! the metadata tree, after the `RaftActor`. *Bounds*: the route's permits; evidence is one small record per node.
+//!
+//! Metadata never opens a connection to a storage node: all it knows, nodes told with their beats.
+
+use crate::listener::{Admitted, Route};
+use crate::raft::RaftHandle;
+use crate::repair_scheduler::RepairHandle;
+use crate::seat::{AskError, Seat};
+use dfs_core::id::{Incarnation, NodeId, Role};
+use dfs_core::limit::LATE_REPORTS_PER_BEAT_MAX;
+use dfs_core::liveness::Watch;
+use dfs_core::meta::{self, Command, Outcome};
+use dfs_core::placement::Candidate;
+use dfs_core::refusal::Refusal;
+use dfs_core::settings::ClusterSettings;
+use dfs_core::wire::membership::{Beat, BeatAnswer, Register, Registered};
+use dfs_core::wire::metadata::{Health, StorageLoad};
+use dfs_core::wire::{Request, Service};
+use dfs_transport::endpoint::Inbound;
+use dfs_transport::world::{OwnedTask, Scope};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Registrations and beats that are served at once.
+const MEMBERSHIP_REQUESTS_MAX: usize = 4096;
+
+/// What the leader has heard of one storage node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeEvidence {
+    /// How it is.
+    pub health: Health,
+    /// The time since its last beat to this leader.
+    pub silent: Option<Duration>,
+    /// Its load, as its last beat told.
+    pub load: Option<StorageLoad>,
+}
+
+/// What the watcher is told.
+pub enum WatcherMessage {
+    /// A registration or a beat.
+    Serve(Admitted),
+    /// This node became leader of a cluster with these settings.
+    Leads(ClusterSettings),
+    /// This node does not lead.
+    Follows,
+    /// A beat of the current incarnation arrived.
+    Heard(NodeId, Incarnation, StorageLoad),
+    /// Who of these may be given work?
+    Candidates(Vec<NodeId>, RpcReplyPort<Vec<Candidate>>),
+    /// How are these?
+    Evidence(Vec<NodeId>, RpcReplyPort<Vec<NodeEvidence>>),
+}
+
+/// A handle to the watcher.
+#[derive(Clone, Debug, Default)]
+pub struct WatcherHandle(pub Seat<WatcherMessage>);
+
+impl WatcherHandle {
+    /// Those of `nodes` that may be given work; nobody while this node does not lead.
+    ///
+    /// # Errors
+    /// The watcher is being restarted, or did not answer by `deadline`.
+    pub async fn candidates(&self, nodes: Vec<NodeId>, deadline: Instant) -> Result<Vec<Candidate>, AskError> {
+        self.0.ask(|port| WatcherMessage::Candidates(nodes, port), deadline).await
+    }
+
+    /// What is known of each of `nodes`, in their order.
+    ///
+    /// # Errors
+    /// As [`WatcherHandle::candidates`].
+    pub async fn evidence(&self, nodes: Vec<NodeId>, deadline: Instant) -> Result<Vec<NodeEvidence>, AskError> {
+        self.0.ask(|port| WatcherMessage::Evidence(nodes, port), deadline).await
+    }
+}
+
+/// The way to the watcher, for storage nodes only.
+#[must_use]
+pub fn route(seat: &Seat<WatcherMessage>) -> Route {
+    Route::new(Service::Membership, &[Role::Storage], MEMBERSHIP_REQUESTS_MAX, seat, WatcherMessage::Serve)
+}
+
+/// Watches storage nodes.
+pub struct NodeWatcher;
+
+/// What the watcher needs.
+#[derive(Clone)]
+pub struct WatcherArguments {
+    /// The owner of its tasks.
+    pub scope: Scope,
+    /// The Raft engine.
+    pub raft: RaftHandle,
+    /// Who hands out orders.
+    pub repair: RepairHandle,
+}
+
+/// What the watcher keeps.
+pub struct WatcherState {
+    arguments: WatcherArguments,
+    /// The origin of the durations that the evidence is kept in.
+    started: Instant,
+    /// The evidence, while this node leads.
+    watch: Option<Watch>,
+    #[allow(dead_code, reason = "held: it ends with the actor")]
+    leadership: OwnedTask<()>,
+}
+
+impl WatcherState {
+    fn evidence(&self, node: NodeId) -> NodeEvidence {
+        let now = self.started.elapsed();
+        match &self.watch {
+            None => NodeEvidence { health: Health::Unknown, silent: None, load: None },
+            Some(watch) => NodeEvidence {
+                health: watch.health(node, now),
+                silent: watch.silent_for(node, now),
+                load: watch.load(node),
+            },
+        }
+    }
+}
+
+impl Actor for NodeWatcher {
+    type Msg = WatcherMessage;
+    type State = WatcherState;
+    type Arguments = WatcherArguments;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<WatcherMessage>,
+        arguments: WatcherArguments,
+    ) -> Result<WatcherState, ActorProcessingErr> {
+        let following = follow_leadership(arguments.raft.clone(), arguments.scope.clone(), me);
+        let leadership = arguments.scope.spawn(following).owned();
+        Ok(WatcherState { arguments, started: Instant::now(), watch: None, leadership })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<WatcherMessage>,
+        message: WatcherMessage,
+        state: &mut WatcherState,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = state.started.elapsed();
+        match message {
+            WatcherMessage::Serve(admitted) => {
+                let (inbound, permit) = admitted.into_parts();
+                let arguments = state.arguments.clone();
+                state.arguments.scope.spawn(async move {
+                    let _permit = permit;
+                    arguments.serve(inbound, &me).await;
+                });
+            }
+            WatcherMessage::Leads(settings) => state.watch = Some(Watch::new(&settings, now)),
+            WatcherMessage::Follows => {
+                state.watch = None;
+                state.arguments.repair.deposed();
+            }
+            WatcherMessage::Heard(node, incarnation, load) => {
+                if let Some(watch) = &mut state.watch {
+                    let before = watch.health(node, now);
+                    watch.heard(node, incarnation, now, load);
+                    if before != Health::Alive {
+                        tracing::info!(%node, %incarnation, ?before, "a storage node is alive");
+                    }
+                }
+            }
+            WatcherMessage::Candidates(nodes, port) => {
+                let candidates = state.watch.as_ref().map_or_else(Vec::new, |watch| watch.candidates(nodes, now));
+                let _ = port.send(candidates);
+            }
+            WatcherMessage::Evidence(nodes, port) => {
+                let _ = port.send(nodes.into_iter().map(|node| state.evidence(node)).collect());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells the watcher when this node begins to lead a cluster, and when it ceases to.
+async fn follow_leadership(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherMessage>) {
+    let mut states = raft.states();
+    let mut leads_in: Option<u64> = None;
+    loop {
+        let (leading, term) = {
+            let state = states.borrow_and_update();
+            (state.leads(), state.term)
+        };
+        if !leading {
+            if leads_in.take().is_some() {
+                let _ = me.send_message(WatcherMessage::Follows);
+            }
+        } else if leads_in != Some(term) {
+            // Settings are read behind a barrier, so that a new leader has applied what its predecessor committed.
+            let view = raft.view();
+            if raft.read_index().await.is_ok()
+                && let Ok(Ok(Some((_, settings)))) = scope.blocking(move || meta::cluster(&view)).await
+            {
+                leads_in = Some(term);
+                let _ = me.send_message(WatcherMessage::Leads(settings));
+            }
+        }
+        // A cluster that is not initialised yet changes its state when it is.
+        if states.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+impl WatcherArguments {
+    async fn serve(&self, inbound: Inbound, watcher: &ActorRef<WatcherMessage>) {
+        let Some(node) = inbound.peer.node() else {
+            return drop(inbound.exchange.refuse(Refusal::NotPermitted).await);
+        };
+        match inbound.method {
+            Register::METHOD => match self.register(node, &inbound).await {
+                Ok(registered) => drop(inbound.exchange.reply(&registered).await),
+                Err(refusal) => drop(inbound.exchange.refuse(refusal).await),
+            },
+            Beat::METHOD => match self.beat(node, &inbound, watcher).await {
+                Ok(answer) => drop(inbound.exchange.reply(&answer).await),
+                Err(refusal) => drop(inbound.exchange.refuse(refusal).await),
+            },
+            _ => drop(inbound.exchange.refuse(Refusal::UnknownMethod).await),
+        }
+    }
+
+    async fn cluster(&self) -> Result<(dfs_core::id::ClusterId, ClusterSettings), Refusal> {
+        let view = self.raft.view();
+        match self.scope.blocking(move || meta::cluster(&view)).await {
+            Ok(Ok(Some(cluster))) => Ok(cluster),
+            Ok(Ok(None)) | Err(_) => Err(Refusal::Unavailable),
+            Ok(Err(_)) => Err(Refusal::Internal),
+        }
+    }
+
+    async fn register(&self, node: NodeId, inbound: &Inbound) -> Result<Registered, Refusal> {
+        let request: Register = inbound.decode()?;
+        self.raft.read_index().await?;
+        let (cluster, settings) = self.cluster().await?;
+        if request.cluster.is_some_and(|claimed| claimed != cluster) {
+            tracing::warn!(%node, "a storage node of another cluster is refused; its data stays as it is");
+            return Err(Refusal::WrongCluster);
+        }
+        let Register { boot, store, address, .. } = request;
+        match self.raft.write(Command::Register { node, boot, store, address }).await? {
+            Outcome::Registered { incarnation } => {
+                tracing::info!(%node, %incarnation, %store, %address, "a storage node has registered");
+                Ok(Registered { cluster, incarnation, members: self.raft.leadership().members, settings })
+            }
+            _ => Err(Refusal::Internal),
+        }
+    }
+
+    async fn beat(
+        &self,
+        node: NodeId,
+        inbound: &Inbound,
+        watcher: &ActorRef<WatcherMessage>,
+    ) -> Result<BeatAnswer, Refusal> {
+        let beat: Beat = inbound.decode()?;
+        if !self.raft.is_leader() {
+            return Err(Refusal::NotLeader { leader: self.raft.leadership().leader });
+        }
+        if beat.late_reports.len() > LATE_REPORTS_PER_BEAT_MAX {
+            return Err(Refusal::TooLarge);
+        }
+        let view = self.raft.view();
+        let record = self.scope.blocking(move || meta::node(&view, node)).await;
+        let registered = record.map_err(|_| Refusal::Stopping)?.map_err(|_| Refusal::Internal)?;
+        // A new leader may not have applied the registration yet: only a higher incarnation makes a beat stale.
+        match registered {
+            Some(registered) if registered.incarnation > beat.incarnation => return Err(Refusal::StaleIncarnation),
+            Some(registered) if registered.incarnation == beat.incarnation => {}
+            _ => return Err(Refusal::Unavailable),
+        }
+        let _ = watcher.send_message(WatcherMessage::Heard(node, beat.incarnation, beat.load));
+        let told = u32::try_from(beat.late_reports.len()).unwrap_or(u32::MAX);
+        let mut reports_taken = 0;
+        if told > 0 {
+            let command =
+                Command::RecordCopies { reporter: node, incarnation: beat.incarnation, reports: beat.late_reports };
+            match self.raft.write(command).await? {
+                Outcome::Recorded { taken } => reports_taken = taken,
+                _ => return Err(Refusal::Internal),
+            }
+        }
+        let orders = self.repair.beat(node, beat.receipts, inbound.deadline).await?;
+        let leadership = self.raft.leadership();
+        Ok(BeatAnswer { cluster_time: leadership.cluster_time, members: leadership.members, reports_taken, orders })
+    }
+}

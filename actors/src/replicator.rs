@@ -1,1 +1,203 @@
-//! (being written)
+//! `ReplicatorActor`: brings copies to where they are missing.
+//!
+//! *Owns* the list of pending copies: chunks that this node holds durably as their primary while a node of the
+//! placement does not. *Receives* [`ReplicatorMessage::CatchUp`] from transfers, orders from the `HeartbeatActor`, and
+//! the outcome of its own copies. *Asks* the target nodes, through streams. *Supervised by* the storage tree.
+//! *Bounds*: at most [`PENDING_COPIES_MAX`] pending copies (beyond, the newest are left to repair) and
+//! [`CATCH_UPS_MAX`] copies at once; a copy that fails backs off with jitter.
+//!
+//! The list lives in memory only: what it loses in a crash is found under-replicated by metadata.
+
+use crate::seat::Seat;
+use crate::transfer::Transfers;
+use crate::transfer::copy::{CopyError, copy_to};
+use dfs_core::checksum::Digest;
+use dfs_core::id::{ChunkId, Epoch, NodeId};
+use dfs_core::limit::{CATCH_UPS_MAX, PENDING_COPIES_MAX};
+use dfs_core::wire::NodeAddress;
+use dfs_core::wire::membership::{LateReport, Order, OrderTask};
+use dfs_transport::world::OwnedTask;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// How long one copy may take.
+const COPY_WITHIN: Duration = Duration::from_secs(60);
+/// What a failed copy waits first, and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
+
+/// A chunk that some nodes of its placement do not hold yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingCopies {
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Its bytes.
+    pub length: u32,
+    /// Its checksum.
+    pub checksum: Digest,
+    /// The nodes that miss it.
+    pub targets: Vec<NodeAddress>,
+}
+
+/// What the replicator is told.
+pub enum ReplicatorMessage {
+    /// Copies are missing.
+    CatchUp(PendingCopies),
+    /// The leader orders something.
+    Order(Order),
+    /// A copy ended.
+    Copied(CopyKey, Result<Digest, CopyError>),
+    /// A copy that failed is due again.
+    Due,
+}
+
+/// A handle to the replicator.
+#[derive(Clone, Debug, Default)]
+pub struct ReplicatorHandle(pub Seat<ReplicatorMessage>);
+
+impl ReplicatorHandle {
+    /// Hands over copies that are missing.
+    pub fn catch_up(&self, pending: PendingCopies) {
+        if self.0.cast(ReplicatorMessage::CatchUp(pending)).is_err() {
+            tracing::warn!("pending copies are left to repair while the replicator restarts");
+        }
+    }
+
+    /// Hands over an order of the leader.
+    pub fn order(&self, order: Order) {
+        // A lost order is planned again.
+        let _ = self.0.cast(ReplicatorMessage::Order(order));
+    }
+}
+
+/// One copy: which chunk, under which epoch, to which node.
+pub type CopyKey = (ChunkId, Epoch, NodeId);
+
+struct Copy {
+    target: NodeAddress,
+    length: u32,
+    failures: u32,
+    due: Instant,
+    /// The task, while the copy is under way.
+    running: Option<OwnedTask<()>>,
+}
+
+/// Brings copies to where they are missing.
+pub struct ReplicatorActor;
+
+/// What a replicator keeps.
+pub struct ReplicatorState {
+    transfers: Transfers,
+    copies: BTreeMap<CopyKey, Copy>,
+    #[allow(dead_code, reason = "held: the alarm ends with the actor")]
+    alarm: Option<OwnedTask<()>>,
+}
+
+impl ReplicatorState {
+    fn add(&mut self, key: CopyKey, target: NodeAddress, length: u32) {
+        if self.copies.len() >= PENDING_COPIES_MAX && !self.copies.contains_key(&key) {
+            tracing::warn!(chunk = %key.0, target = %key.2, "too many pending copies; this one is left to repair");
+            return;
+        }
+        let due = Instant::now();
+        self.copies.entry(key).or_insert(Copy { target, length, failures: 0, due, running: None });
+    }
+
+    /// Starts what is due while there is room, and sets the alarm for what is due next.
+    fn go_on(&mut self, me: &ActorRef<ReplicatorMessage>) {
+        let now = Instant::now();
+        let mut running = self.copies.values().filter(|copy| copy.running.is_some()).count();
+        let mut next: Option<Instant> = None;
+        for (key, copy) in &mut self.copies {
+            if copy.running.is_some() || running >= CATCH_UPS_MAX {
+                continue;
+            }
+            if copy.due > now {
+                next = Some(next.map_or(copy.due, |next| next.min(copy.due)));
+                continue;
+            }
+            running += 1;
+            let (transfers, target, key, me) = (self.transfers.clone(), copy.target, *key, me.clone());
+            let work = async move {
+                let outcome = copy_to(&transfers, key.0, key.1, target, Instant::now() + COPY_WITHIN).await;
+                let _ = me.send_message(ReplicatorMessage::Copied(key, outcome));
+            };
+            copy.running = Some(self.transfers.scope.spawn(work).owned());
+        }
+        self.alarm = next.map(|at| {
+            let me = me.clone();
+            let ring = async move {
+                sleep_until(at).await;
+                let _ = me.send_message(ReplicatorMessage::Due);
+            };
+            self.transfers.scope.spawn(ring).owned()
+        });
+    }
+
+    fn copied(&mut self, key: CopyKey, outcome: Result<Digest, CopyError>) {
+        let Some(copy) = self.copies.get_mut(&key) else { return };
+        let (chunk, epoch, target) = key;
+        match outcome {
+            Ok(checksum) => {
+                tracing::info!(%chunk, %target, "a pending copy is caught up");
+                let (length, holders) = (copy.length, vec![self.transfers.node, target]);
+                self.copies.remove(&key);
+                self.transfers.heartbeat.late_report(LateReport { chunk, epoch, length, checksum, holders });
+            }
+            // Another content or a source that is gone will not get better by trying.
+            Err(error @ (CopyError::Source(_) | CopyError::Conflict)) => {
+                tracing::warn!(%chunk, %target, %error, "a pending copy is given up");
+                self.copies.remove(&key);
+            }
+            Err(CopyError::Target(error)) => {
+                copy.running = None;
+                copy.failures = copy.failures.saturating_add(1);
+                let pause = BACK_OFF.0.saturating_mul(1 << copy.failures.min(10)).min(BACK_OFF.1);
+                copy.due = Instant::now() + self.transfers.entropy.jitter(pause);
+                tracing::debug!(%chunk, %target, %error, "a pending copy failed; trying again later");
+            }
+        }
+    }
+}
+
+impl Actor for ReplicatorActor {
+    type Msg = ReplicatorMessage;
+    type State = ReplicatorState;
+    type Arguments = Transfers;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<ReplicatorMessage>,
+        transfers: Transfers,
+    ) -> Result<ReplicatorState, ActorProcessingErr> {
+        Ok(ReplicatorState { transfers, copies: BTreeMap::new(), alarm: None })
+    }
+
+    async fn handle(
+        &self,
+        me: ActorRef<ReplicatorMessage>,
+        message: ReplicatorMessage,
+        state: &mut ReplicatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ReplicatorMessage::CatchUp(pending) => {
+                for target in pending.targets {
+                    state.add((pending.chunk, pending.epoch, target.node), target, pending.length);
+                }
+            }
+            ReplicatorMessage::Order(order) => match order.task {
+                // Both orders come with the healing of nodes; a leader that sends them is newer than this node.
+                OrderTask::Copy { chunk, .. } | OrderTask::Verify { chunk, .. } => {
+                    tracing::warn!(%chunk, "an order that this build does not know is left to the next build");
+                }
+            },
+            ReplicatorMessage::Copied(key, outcome) => state.copied(key, outcome),
+            ReplicatorMessage::Due => {}
+        }
+        state.go_on(&me);
+        Ok(())
+    }
+}

@@ -9,6 +9,7 @@
 
 pub mod checksum;
 pub mod id;
+pub mod leader;
 pub mod limit;
 pub mod liveness;
 pub mod mask;

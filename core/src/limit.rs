@@ -71,8 +71,18 @@ pub const PENDING_COPIES_MAX: usize = 65_536;
 
 /// Bytes of chunk payload that a client keeps in flight at most (and at least one chunk).
 pub const CLIENT_IN_FLIGHT_BYTES: usize = 64 * 1024 * 1024;
-/// Bytes of chunk payload that a storage node takes in at once at most, over all writers.
-pub const STORE_WRITE_BYTES: usize = 128 * 1024 * 1024;
+/// Chunks that a storage node takes in as their primary at once at most. Memory per write is bounded by its stream's
+/// window and its forwards' buffers, whatever the chunk's size.
+pub const PRIMARY_WRITES_MAX: usize = 32;
+/// Chunks that a storage node takes in as a replica at once at most. They have permits of their own, so that two
+/// nodes which forward to each other cannot wait for each other.
+pub const REPLICA_WRITES_MAX: usize = 96;
+/// Bytes that a chunk write gathers before it hands them to its disk.
+pub const WRITE_PIECE_BYTES: usize = 512 * 1024;
+/// Pending copies that a primary catches up at once at most.
+pub const CATCH_UPS_MAX: usize = 4;
+/// Late reports that a storage node keeps for its next beats at most.
+pub const LATE_REPORTS_KEPT_MAX: usize = 65_536;
 /// Chunk reads that a storage node serves at once at most.
 pub const STORE_READS_MAX: usize = 64;
 /// Client requests that a metadata node works on at once at most; further ones are refused as overloaded.
@@ -80,6 +90,12 @@ pub const METADATA_REQUESTS_MAX: usize = 1024;
 
 /// How long one attempt at a metadata node lasts at most.
 pub const METADATA_ATTEMPT_MS: u64 = 500;
+/// What a caller waits first, once it has asked all metadata nodes in vain.
+pub const LEADER_BACK_OFF_MIN_MS: u64 = 25;
+/// What a caller of the metadata cluster waits at most between attempts.
+pub const LEADER_BACK_OFF_MAX_MS: u64 = 250;
+/// Metadata nodes that a caller keeps in mind at most.
+pub const MEMBERS_KNOWN_MAX: usize = 16;
 /// How often an idle control connection shows that it lives.
 pub const CONTROL_KEEP_ALIVE_MS: u64 = 500;
 /// How long a control connection may be silent before it is lost.
@@ -98,7 +114,10 @@ const _: () = {
     assert!(COMMAND_BYTES_MAX <= RAFT_APPEND_BYTES_MAX, "an entry fits an append");
     assert!(RAFT_APPEND_BYTES_MAX < RAFT_MESSAGE_BYTES_MAX, "an append fits a message");
     assert!(CLIENT_IN_FLIGHT_BYTES >= CHUNK_BYTES_MAX as usize);
-    assert!(STORE_WRITE_BYTES >= CHUNK_BYTES_MAX as usize, "the largest chunk can be admitted");
+    assert!(WRITE_PIECE_BYTES <= FORWARD_BUFFER_BYTES, "a piece fits a forward's buffer");
+    assert!(LATE_REPORTS_PER_BEAT_MAX <= LATE_REPORTS_PER_ENTRY_MAX, "a beat's reports fit one entry");
+    // A late report has a digest and a few numbers: an entry full of them fits the log.
+    assert!(LATE_REPORTS_PER_ENTRY_MAX * 96 < COMMAND_BYTES_MAX);
     assert!(CONTROL_KEEP_ALIVE_MS * 2 < CONTROL_IDLE_MS, "one lost keep-alive does not end a connection");
     assert!(METADATA_ATTEMPT_MS < CONTROL_IDLE_MS);
     // A page of a listing holds names, and a page of locations holds checksums: both fit a message.

@@ -1,1 +1,19 @@
-//! The whole cluster in one thread on virtual time, from a seed
+//! The whole cluster in one thread on virtual time, from a seed.
+//!
+//! This crate is the world that doubts the system: it stands behind the same seams as production (`World`, `Disk`,
+//! `KeyValueStores`) and hurts whatever runs on it. Same seed, same trace, down to the bytes of every packet.
+//!
+//! Deliberately absent: production behaviour of any kind, and the seeding of the operating system's randomness, which
+//! only the executable does.
+
+pub mod clock;
+pub mod command;
+pub mod disk;
+pub mod key_value;
+pub mod network;
+pub mod offload;
+pub mod random;
+pub mod runner;
+pub mod scenario;
+pub mod trace;
+pub mod world;

@@ -5,7 +5,11 @@
 pub mod authority;
 pub mod endpoint;
 pub mod exchange;
+#[cfg(test)]
+mod fixture;
 mod frame;
+mod hello;
 pub mod identity;
 pub mod peers;
+mod tls;
 pub mod world;

@@ -1,0 +1,118 @@
+//! Reading a segment from some place to its end, record by record.
+//!
+//! A whole header tells how far to step, whatever is behind it. Where there is none (a torn header, a hole that was
+//! never written, allocated space), the next one is looked for at every page. Nothing is ever given up because of
+//! what lies before it.
+
+use super::index::Location;
+use super::record::{HEADER_BYTES, Header, Owner, PAGE_BYTES, Position, RecordKey, State, Trailer, ZERO_PAGE};
+use crate::disk::DiskFile;
+use dfs_core::checksum::Digest;
+use dfs_core::limit::BLOCK_BYTES;
+use std::io;
+
+/// Bytes that are read at once.
+const WINDOW_BYTES: usize = 1024 * 1024;
+const _: () = assert!(WINDOW_BYTES.is_multiple_of(BLOCK_BYTES as usize));
+
+/// What one step finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A whole record that counts.
+    Record(RecordKey, Location),
+    /// A region without a whole record that counts.
+    Hole,
+    /// Nothing more.
+    End {
+        /// Behind this there are only zeros.
+        used: u64,
+    },
+}
+
+/// Reads one segment.
+pub struct Scan<'s> {
+    file: &'s dyn DiskFile,
+    owner: Owner,
+    at: Position,
+    length: u64,
+    /// Behind this, nothing but zeros was seen yet.
+    used: u64,
+    buffer: Vec<u8>,
+}
+
+impl<'s> Scan<'s> {
+    /// Begins at a place that is the start of a record, or of nothing.
+    pub fn new(file: &'s dyn DiskFile, owner: Owner, from: Position) -> io::Result<Scan<'s>> {
+        let length = file.length()?;
+        let used = from.offset.min(length);
+        Ok(Scan { file, owner, at: from, length, used, buffer: vec![0; WINDOW_BYTES] })
+    }
+
+    /// The next record, hole, or end. Blocks.
+    ///
+    /// # Errors
+    /// The file cannot be read. What is there is then unknown, so it is not taken for a hole.
+    pub fn step(&mut self) -> io::Result<Found> {
+        let filled = self.file.read_at(self.at.offset, &mut self.buffer[..HEADER_BYTES])?;
+        let header = match Header::decode(&self.buffer[..filled], &self.owner, self.at) {
+            Some(header) => header,
+            None => match self.search()? {
+                Some(header) => header,
+                None => return Ok(Found::End { used: self.used }),
+            },
+        };
+        let checksum = if header.state == State::Live { self.check(&header)? } else { None };
+        self.at.offset += header.layout.record_length;
+        self.used = self.at.offset.min(self.length);
+        Ok(checksum.map_or(Found::Hole, |checksum| {
+            let Header { position, layout, sequence, .. } = header;
+            Found::Record(header.key, Location { position, layout, sequence, checksum })
+        }))
+    }
+
+    /// Goes to the next page that begins with a header.
+    fn search(&mut self) -> io::Result<Option<Header>> {
+        while self.at.offset < self.length {
+            let filled = self.file.read_at(self.at.offset, &mut self.buffer)?;
+            if filled == 0 {
+                break;
+            }
+            for page in self.buffer[..filled].chunks(PAGE_BYTES as usize) {
+                if let Some(header) = Header::decode(page, &self.owner, self.at) {
+                    return Ok(Some(header));
+                }
+                self.at.offset += PAGE_BYTES;
+                if page != &ZERO_PAGE[..page.len()] {
+                    self.used = self.at.offset.min(self.length);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The checksum of a chunk whose record is whole, its payload included.
+    fn check(&mut self, header: &Header) -> io::Result<Option<Digest>> {
+        let layout = &header.layout;
+        let mut bytes = vec![0; layout.trailer_bytes()];
+        let filled = self.file.read_at(header.position.offset + layout.trailer_offset(), &mut bytes)?;
+        let trailer = Trailer::decode(&bytes[..filled], layout.payload_length)
+            .filter(|trailer| trailer.key == header.key && trailer.sequence == header.sequence);
+        let Some(trailer) = trailer else { return Ok(None) };
+        let mut crcs = trailer.sums.crcs.iter();
+        let mut rest = layout.payload_length as usize;
+        let mut at = header.position.offset + u64::from(layout.payload_offset);
+        while rest > 0 {
+            let window = &mut self.buffer[..rest.min(WINDOW_BYTES)];
+            if self.file.read_at(at, window)? < window.len() {
+                return Ok(None);
+            }
+            let good = window.chunks(BLOCK_BYTES as usize).all(|block| Some(&crc32c::crc32c(block)) == crcs.next());
+            if !good {
+                return Ok(None);
+            }
+            rest -= window.len();
+            at += window.len() as u64;
+        }
+        Ok(Some(trailer.checksum))
+    }
+}

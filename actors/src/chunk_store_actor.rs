@@ -1,0 +1,123 @@
+//! `ChunkStoreActor`: admits the transfers of a storage node, and ends the node when its disk failed.
+//!
+//! *Owns* the life of the chunk store's engine. *Receives* admitted requests for [`Service::Chunks`] and
+//! [`Service::Replicas`], and the news that the store failed. *Asks* nobody. *Supervised by* the storage tree; a store
+//! that failed fails the actor again at every restart, so the tree gives up and the node leaves with the reason.
+//! *Bounds*: separate permits for reads, for writes as a primary and for writes as a replica.
+
+use crate::chunk_store::ChunkStore;
+use crate::listener::{Admitted, Route};
+use crate::seat::Seat;
+use crate::transfer::{Transfers, primary_write, read, replica_write};
+use dfs_core::id::Role;
+use dfs_core::limit::{PRIMARY_WRITES_MAX, REPLICA_WRITES_MAX, STORE_READS_MAX};
+use dfs_core::refusal::Refusal;
+use dfs_core::wire::chunk::{ReadChunk, WriteChunk, WriteReplica};
+use dfs_core::wire::{Request, Service};
+use dfs_transport::world::OwnedTask;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
+
+/// What the actor is told.
+pub enum ChunkStoreMessage {
+    /// A transfer was let in.
+    Serve(Admitted),
+    /// The store failed for good.
+    Failed,
+}
+
+/// The ways to a chunk store: clients read and write chunks, storage nodes read them and write replicas.
+#[must_use]
+pub fn routes(seat: &Seat<ChunkStoreMessage>) -> Vec<Route> {
+    let transfers = STORE_READS_MAX + PRIMARY_WRITES_MAX;
+    vec![
+        Route::new(Service::Chunks, &[Role::Client, Role::Storage], 4 * transfers, seat, ChunkStoreMessage::Serve),
+        Route::new(Service::Replicas, &[Role::Storage], 2 * REPLICA_WRITES_MAX, seat, ChunkStoreMessage::Serve),
+    ]
+}
+
+/// Admits transfers.
+pub struct ChunkStoreActor;
+
+/// What the actor keeps.
+pub struct ChunkStoreState {
+    transfers: Transfers,
+    reads: Arc<Semaphore>,
+    primary_writes: Arc<Semaphore>,
+    replica_writes: Arc<Semaphore>,
+    #[allow(dead_code, reason = "held: the watch ends with the actor")]
+    watch: OwnedTask<()>,
+}
+
+fn check(store: &ChunkStore) -> Result<(), ActorProcessingErr> {
+    if store.is_failed() { Err("the disk failed; the store takes no more work".into()) } else { Ok(()) }
+}
+
+impl ChunkStoreState {
+    /// Starts the transfer that was asked for. It waits for its permit no longer than its deadline.
+    fn serve(&self, admitted: Admitted) {
+        let (inbound, permit) = admitted.into_parts();
+        let permits = match (inbound.service, inbound.method) {
+            (Service::Chunks, ReadChunk::METHOD) => &self.reads,
+            (Service::Chunks, WriteChunk::METHOD) => &self.primary_writes,
+            (Service::Replicas, WriteReplica::METHOD) => &self.replica_writes,
+            _ => {
+                self.transfers.scope.spawn(inbound.exchange.refuse(Refusal::UnknownMethod));
+                return;
+            }
+        };
+        let (transfers, permits) = (self.transfers.clone(), permits.clone());
+        self.transfers.scope.spawn(async move {
+            let _admitted = permit;
+            let Ok(Ok(_permit)) = timeout_at(inbound.deadline, permits.acquire_owned()).await else {
+                return drop(inbound.exchange.refuse(Refusal::Overloaded).await);
+            };
+            match (inbound.service, inbound.method) {
+                (Service::Chunks, ReadChunk::METHOD) => read::serve(transfers, inbound).await,
+                (Service::Chunks, _) => primary_write::serve(transfers, inbound).await,
+                _ => replica_write::serve(transfers, inbound).await,
+            }
+        });
+    }
+}
+
+impl Actor for ChunkStoreActor {
+    type Msg = ChunkStoreMessage;
+    type State = ChunkStoreState;
+    type Arguments = Transfers;
+
+    async fn pre_start(
+        &self,
+        me: ActorRef<ChunkStoreMessage>,
+        transfers: Transfers,
+    ) -> Result<ChunkStoreState, ActorProcessingErr> {
+        check(&transfers.store)?;
+        let store = transfers.store.clone();
+        let watch = transfers.scope.spawn(async move {
+            store.failed().await;
+            let _ = me.send_message(ChunkStoreMessage::Failed);
+        });
+        Ok(ChunkStoreState {
+            transfers,
+            reads: Arc::new(Semaphore::new(STORE_READS_MAX)),
+            primary_writes: Arc::new(Semaphore::new(PRIMARY_WRITES_MAX)),
+            replica_writes: Arc::new(Semaphore::new(REPLICA_WRITES_MAX)),
+            watch: watch.owned(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<ChunkStoreMessage>,
+        message: ChunkStoreMessage,
+        state: &mut ChunkStoreState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ChunkStoreMessage::Serve(admitted) => state.serve(admitted),
+            ChunkStoreMessage::Failed => check(&state.transfers.store)?,
+        }
+        Ok(())
+    }
+}

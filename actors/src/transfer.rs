@@ -1,0 +1,68 @@
+//! Transfers: the streams that carry chunks, one task each.
+//!
+//! A transfer is admitted by the `ChunkStoreActor` and runs in a task of its own: it moves bytes between a stream and
+//! the chunk store, and no byte passes a mailbox. What it must tell an actor (copies still pending, reports that
+//! missed their client) it tells through [`Transfers`].
+//!
+//! - [`primary_write`]: a client's chunk, stored and forwarded at once.
+//! - [`replica_write`]: a forwarded or copied chunk, stored.
+//! - [`read`]: a chunk's bytes, checked block by block as they leave the disk.
+//! - [`copy`]: a stored chunk, sent to another node.
+//! - [`forward`]: one replica's share of a primary's write.
+
+pub mod copy;
+pub mod forward;
+pub mod primary_write;
+pub mod read;
+pub mod replica_write;
+
+use crate::chunk_store::ChunkStore;
+use crate::heartbeat::HeartbeatHandle;
+use crate::replicator::ReplicatorHandle;
+use dfs_core::id::{NodeId, Role};
+use dfs_core::limit::BLOCK_BYTES;
+use dfs_core::refusal::Refusal;
+use dfs_core::wire::NodeAddress;
+use dfs_transport::exchange::CallError;
+use dfs_transport::peers::{Destination, Peers};
+use dfs_transport::world::{Entropy, Scope};
+
+/// What every transfer of a storage node shares.
+#[derive(Clone)]
+pub struct Transfers {
+    /// The owner of the transfers' tasks.
+    pub scope: Scope,
+    /// What back-offs are drawn from.
+    pub entropy: Entropy,
+    /// This node.
+    pub node: NodeId,
+    /// Its chunks.
+    pub store: ChunkStore,
+    /// The way to other storage nodes.
+    pub peers: Peers,
+    /// Who catches up copies that were left behind.
+    pub replicator: ReplicatorHandle,
+    /// Who tells metadata what its client could not.
+    pub heartbeat: HeartbeatHandle,
+}
+
+/// Why a transfer ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// The peer is told why.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The peer is gone, late or garbled: there is nobody to tell.
+    #[error(transparent)]
+    Lost(#[from] CallError),
+}
+
+/// Where a storage node of a placement is reached, and who it must prove to be.
+fn storage_node(address: NodeAddress) -> Destination {
+    Destination { address: address.address, role: Role::Storage, node: Some(address.node) }
+}
+
+/// How many blocks `length` bytes of a chunk have.
+fn blocks_of(length: u32) -> u32 {
+    length.div_ceil(BLOCK_BYTES)
+}

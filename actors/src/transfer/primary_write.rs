@@ -1,0 +1,308 @@
+//! A client's chunk at its primary: stored and forwarded while it arrives (cut-through, as the pipelined writes of
+//! GFS, section 3.2, Ghemawat et al. 2003, but in a star).
+//!
+//! 1. W − 1 replicas must accept before payload flows, so that too few nodes are refused before bytes move.
+//! 2. Each piece goes to the checksums, to the forwards' buffers and to the disk. A replica that stands still for
+//!    [`FORWARD_STALL_MS`] is dropped while enough others remain.
+//! 3. The trailer is forwarded only after the primary's own checksums agree with the client's.
+//! 4. Once W copies are durable, the rest gets [`STRAGGLER_WAIT_MS`]; who is not done then is caught up by the
+//!    `ReplicatorActor` from the stored record.
+
+use super::copy::copy_to;
+use super::forward::{Forward, ForwardEvent};
+use super::{TransferError, Transfers};
+use crate::chunk_store::{BeginWrite, ChunkWriter};
+use crate::replicator::PendingCopies;
+use bytes::Bytes;
+use dfs_core::checksum::{ChunkHasher, ChunkSums, Digest};
+use dfs_core::id::NodeId;
+use dfs_core::limit::{CHUNK_BYTES_MAX, FORWARD_STALL_MS, REPLICATION_MAX, STRAGGLER_WAIT_MS, WRITE_PIECE_BYTES};
+use dfs_core::refusal::Refusal;
+use dfs_core::wire::NodeAddress;
+use dfs_core::wire::chunk::{ChunkWritten, WriteAnswer, WriteChunk, WriteReplica, WriteTrailer};
+use dfs_core::wire::membership::LateReport;
+use dfs_transport::endpoint::Inbound;
+use dfs_transport::exchange::Exchange;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// Serves one [`WriteChunk`].
+pub async fn serve(transfers: Transfers, inbound: Inbound) {
+    let request = match inbound.decode::<WriteChunk>().and_then(|request| check(&transfers, request)) {
+        Ok(request) => request,
+        Err(refusal) => return drop(inbound.exchange.refuse(refusal).await),
+    };
+    let (deadline, mut exchange) = (inbound.deadline, inbound.exchange);
+    match write(&transfers, &request, &mut exchange, deadline).await {
+        Ok((written, length)) => {
+            let report = LateReport {
+                chunk: request.chunk,
+                epoch: request.epoch,
+                length,
+                checksum: written.checksum,
+                holders: written.holders.clone(),
+            };
+            if exchange.reply(&written).await.is_err() {
+                // The client vanished; metadata learns of the copies with a beat.
+                transfers.heartbeat.late_report(report);
+            }
+        }
+        Err(TransferError::Refused(refusal)) => {
+            tracing::info!(chunk = %request.chunk, epoch = %request.epoch, %refusal, "chunk write refused");
+            let _ = exchange.refuse(refusal).await;
+        }
+        Err(TransferError::Lost(error)) => {
+            tracing::debug!(chunk = %request.chunk, epoch = %request.epoch, %error, "chunk write lost its client");
+        }
+    }
+}
+
+fn check(transfers: &Transfers, request: WriteChunk) -> Result<WriteChunk, Refusal> {
+    let copies = request.replicas.len() + 1;
+    let distinct = request.replicas.iter().enumerate().all(|(place, replica)| {
+        replica.node != transfers.node && request.replicas[..place].iter().all(|other| other.node != replica.node)
+    });
+    let sound = (1..=CHUNK_BYTES_MAX).contains(&request.length)
+        && copies <= usize::from(REPLICATION_MAX)
+        && (1..=copies).contains(&usize::from(request.write_quorum))
+        && distinct;
+    if sound { Ok(request) } else { Err(Refusal::Malformed) }
+}
+
+async fn write(
+    transfers: &Transfers,
+    request: &WriteChunk,
+    exchange: &mut Exchange,
+    deadline: Instant,
+) -> Result<(ChunkWritten, u32), TransferError> {
+    match transfers.store.begin_write(request.chunk, request.epoch, request.length).await {
+        Ok(BeginWrite::Held(checksum)) => {
+            Ok((held(transfers, request, exchange, checksum, deadline).await?, request.length))
+        }
+        Ok(BeginWrite::Write(writer)) => {
+            let mut replication = Replication::open(transfers, request, deadline);
+            replication.await_accepts().await?;
+            exchange.send_message(&WriteAnswer::Send).await?;
+            let sums = replication.stream(exchange, writer).await?;
+            let (sums, writer) = sums;
+            let written = replication.settle(writer, &sums).await?;
+            Ok((written, sums.length))
+        }
+        Err(error) => Err(TransferError::Refused(error.into())),
+    }
+}
+
+/// The chunk is here already: brings the other copies up from it.
+async fn held(
+    transfers: &Transfers,
+    request: &WriteChunk,
+    exchange: &mut Exchange,
+    checksum: Digest,
+    deadline: Instant,
+) -> Result<ChunkWritten, TransferError> {
+    exchange.send_message(&WriteAnswer::Held { checksum }).await?;
+    let quorum = usize::from(request.write_quorum);
+    let mut holders = vec![transfers.node];
+    let mut copies: FuturesUnordered<_> = request
+        .replicas
+        .iter()
+        .map(|replica| async move {
+            copy_to(transfers, request.chunk, request.epoch, *replica, deadline).await.map(|_| replica.node)
+        })
+        .collect();
+    let mut patience = deadline;
+    loop {
+        if holders.len() >= quorum {
+            patience = patience.min(Instant::now() + Duration::from_millis(STRAGGLER_WAIT_MS));
+        }
+        match timeout_at(patience, copies.next()).await {
+            Ok(Some(Ok(node))) => holders.push(node),
+            Ok(Some(Err(error))) => tracing::debug!(chunk = %request.chunk, %error, "a copy failed"),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    drop(copies);
+    finish(transfers, request, request.length, checksum, holders)
+}
+
+/// Judges who holds the chunk in the end, and hands over the copies that are missing.
+fn finish(
+    transfers: &Transfers,
+    request: &WriteChunk,
+    length: u32,
+    checksum: Digest,
+    holders: Vec<NodeId>,
+) -> Result<ChunkWritten, TransferError> {
+    let missing: Vec<NodeAddress> =
+        request.replicas.iter().filter(|replica| !holders.contains(&replica.node)).copied().collect();
+    if holders.len() < usize::from(request.write_quorum) {
+        let durable = u8::try_from(holders.len()).unwrap_or(u8::MAX);
+        let failed = missing.iter().map(|replica| replica.node).collect();
+        return Err(Refusal::TooFewCopies { needed: request.write_quorum, durable, failed }.into());
+    }
+    if !missing.is_empty() {
+        let (chunk, epoch) = (request.chunk, request.epoch);
+        transfers.replicator.catch_up(PendingCopies { chunk, epoch, length, checksum, targets: missing });
+    }
+    Ok(ChunkWritten { checksum, holders })
+}
+
+/// One chunk on its way to its replicas.
+struct Replication<'a> {
+    transfers: &'a Transfers,
+    request: &'a WriteChunk,
+    deadline: Instant,
+    /// The forwards that may still become copies, by the place of their replica.
+    forwards: Vec<Option<Forward>>,
+    accepted: usize,
+    /// The replicas that hold the chunk durably, with the checksum that they told.
+    durable: Vec<(NodeId, Digest)>,
+    events: mpsc::UnboundedReceiver<(usize, ForwardEvent)>,
+}
+
+impl<'a> Replication<'a> {
+    fn open(transfers: &'a Transfers, request: &'a WriteChunk, deadline: Instant) -> Replication<'a> {
+        let (sender, events) = mpsc::unbounded_channel();
+        let offer = WriteReplica { chunk: request.chunk, epoch: request.epoch, length: request.length };
+        let forwards = request
+            .replicas
+            .iter()
+            .enumerate()
+            .map(|(place, replica)| {
+                Some(Forward::open(transfers, *replica, offer.clone(), deadline, place, sender.clone()))
+            })
+            .collect();
+        Replication { transfers, request, deadline, forwards, accepted: 0, durable: Vec::new(), events }
+    }
+
+    /// Copies that may still come to be, the primary's own included.
+    fn possible(&self) -> usize {
+        1 + self.durable.len() + self.forwards.iter().flatten().count()
+    }
+
+    fn quorum(&self) -> usize {
+        usize::from(self.request.write_quorum)
+    }
+
+    fn too_few(&self) -> TransferError {
+        let alive = |node: NodeId| {
+            self.forwards.iter().flatten().any(|forward| forward.node == node)
+                || self.durable.iter().any(|(holder, _)| *holder == node)
+        };
+        let failed = self.request.replicas.iter().map(|replica| replica.node).filter(|node| !alive(*node)).collect();
+        Refusal::TooFewCopies { needed: self.request.write_quorum, durable: 0, failed }.into()
+    }
+
+    fn take(&mut self, place: usize, event: ForwardEvent) {
+        let Some(forward) = &self.forwards[place] else { return };
+        let node = forward.node;
+        match event {
+            ForwardEvent::Accepted => self.accepted += 1,
+            ForwardEvent::Durable(checksum) => {
+                self.durable.push((node, checksum));
+                self.forwards[place] = None;
+            }
+            ForwardEvent::Failed(error) => {
+                tracing::info!(chunk = %self.request.chunk, replica = %node, %error, "a replica does not take the chunk");
+                self.forwards[place] = None;
+            }
+        }
+    }
+
+    async fn await_accepts(&mut self) -> Result<(), TransferError> {
+        while self.accepted + 1 < self.quorum() {
+            if self.possible() < self.quorum() {
+                return Err(self.too_few());
+            }
+            match timeout_at(self.deadline, self.events.recv()).await {
+                Ok(Some((place, event))) => self.take(place, event),
+                Ok(None) => return Err(self.too_few()),
+                Err(_) => return Err(Refusal::DeadlineExceeded.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the payload in, until the client's trailer agrees with what arrived.
+    async fn stream(
+        &mut self,
+        exchange: &mut Exchange,
+        mut writer: ChunkWriter,
+    ) -> Result<(ChunkSums, ChunkWriter), TransferError> {
+        let mut hasher = ChunkHasher::new();
+        let (mut pieces, mut gathered) = (Vec::new(), 0);
+        exchange.expect_payload(u64::from(self.request.length));
+        while let Some(payload) = exchange.receive_payload(WRITE_PIECE_BYTES).await? {
+            hasher.update(&payload);
+            self.forward(&payload).await?;
+            gathered += payload.len();
+            pieces.push(payload);
+            if gathered >= WRITE_PIECE_BYTES {
+                gathered = 0;
+                writer.write(std::mem::take(&mut pieces)).await.map_err(Refusal::from)?;
+            }
+        }
+        if !pieces.is_empty() {
+            writer.write(pieces).await.map_err(Refusal::from)?;
+        }
+        let trailer: WriteTrailer = exchange.receive_message().await?;
+        let sums = hasher.finish();
+        if trailer.sums != sums {
+            return Err(Refusal::ChecksumMismatch.into());
+        }
+        Ok((sums, writer))
+    }
+
+    async fn forward(&mut self, payload: &Bytes) -> Result<(), TransferError> {
+        while let Ok((place, event)) = self.events.try_recv() {
+            self.take(place, event);
+        }
+        for place in 0..self.forwards.len() {
+            let Some(forward) = &self.forwards[place] else { continue };
+            let patience = self.deadline.min(Instant::now() + Duration::from_millis(FORWARD_STALL_MS));
+            if forward.push(payload.clone(), patience).await.is_ok() {
+                continue;
+            }
+            if self.possible() > self.quorum() {
+                tracing::info!(chunk = %self.request.chunk, replica = %forward.node, "a replica stands still and is left behind");
+                self.forwards[place] = None;
+            } else if forward.push(payload.clone(), self.deadline).await.is_err() {
+                return Err(Refusal::DeadlineExceeded.into());
+            }
+        }
+        if self.possible() < self.quorum() { Err(self.too_few()) } else { Ok(()) }
+    }
+
+    /// Makes the own copy durable while the replicas do the same, and waits for as many as are needed.
+    async fn settle(mut self, writer: ChunkWriter, sums: &ChunkSums) -> Result<ChunkWritten, TransferError> {
+        let checksum = sums.checksum();
+        for forward in self.forwards.iter().flatten() {
+            forward.complete(sums.clone());
+        }
+        let seal = writer.seal(sums);
+        tokio::pin!(seal);
+        let (mut sealed, mut patience) = (false, self.deadline);
+        while !sealed || self.forwards.iter().any(Option::is_some) {
+            if sealed && self.durable.len() + 1 >= self.quorum() {
+                patience = patience.min(Instant::now() + Duration::from_millis(STRAGGLER_WAIT_MS));
+            }
+            tokio::select! {
+                biased;
+                outcome = &mut seal, if !sealed => {
+                    outcome.map_err(Refusal::from)?;
+                    sealed = true;
+                }
+                Some((place, event)) = self.events.recv() => self.take(place, event),
+                () = sleep_until(patience) => break,
+            }
+        }
+        if !sealed {
+            return Err(Refusal::DeadlineExceeded.into());
+        }
+        let agreeing = self.durable.iter().filter(|(_, told)| *told == checksum).map(|(node, _)| *node);
+        let holders = std::iter::once(self.transfers.node).chain(agreeing).collect();
+        finish(self.transfers, self.request, sums.length, checksum, holders)
+    }
+}

@@ -1,0 +1,72 @@
+//! A chunk's bytes to whoever may read them. Every block is checked against its CRC as it leaves the disk; no
+//! unverified byte is sent. A block that fails in the middle of a transfer resets the stream, which the reader sees
+//! as a failed transfer and never as a short one.
+
+use super::{TransferError, Transfers, blocks_of};
+use crate::chunk_store::READ_BLOCKS_MAX;
+use dfs_core::limit::BLOCK_BYTES;
+use dfs_core::refusal::Refusal;
+use dfs_core::wire::chunk::{ReadAnswer, ReadChunk, ReadTrailer};
+use dfs_transport::endpoint::Inbound;
+use dfs_transport::exchange::Exchange;
+
+/// Serves one [`ReadChunk`].
+pub async fn serve(transfers: Transfers, inbound: Inbound) {
+    let request = match inbound.decode::<ReadChunk>() {
+        Ok(request) => request,
+        Err(refusal) => return drop(inbound.exchange.refuse(refusal).await),
+    };
+    let mut exchange = inbound.exchange;
+    match read(&transfers, &request, &mut exchange).await {
+        Ok(trailer) => drop(exchange.reply(&trailer).await),
+        Err(TransferError::Refused(refusal)) => {
+            if refusal == Refusal::ChunkDamaged {
+                tracing::error!(chunk = %request.chunk, epoch = %request.epoch, "a stored copy is damaged and is not served");
+            }
+            let _ = exchange.refuse(refusal).await;
+        }
+        Err(TransferError::Lost(error)) => {
+            tracing::debug!(chunk = %request.chunk, epoch = %request.epoch, %error, "a read ended early");
+        }
+    }
+}
+
+async fn read(
+    transfers: &Transfers,
+    request: &ReadChunk,
+    exchange: &mut Exchange,
+) -> Result<ReadTrailer, TransferError> {
+    let reader = transfers.store.read(request.chunk, request.epoch).await.map_err(Refusal::from)?;
+    let chunk_length = reader.sums().length;
+    let end = u64::from(request.offset) + u64::from(request.length);
+    if request.length == 0 || u64::from(request.offset) >= u64::from(chunk_length) {
+        return Err(Refusal::Malformed.into());
+    }
+    let end = u32::try_from(end.min(u64::from(chunk_length))).unwrap_or(chunk_length);
+    let (first_block, end_block) = (request.offset / BLOCK_BYTES, blocks_of(end));
+    let offset = first_block * BLOCK_BYTES;
+    let length = end_block.saturating_mul(BLOCK_BYTES).min(chunk_length) - offset;
+
+    // The first piece is read before anything is promised, so that damage there is told as such.
+    let piece = |block: u32| READ_BLOCKS_MAX.min(end_block - block);
+    let mut block = first_block;
+    let mut payload = reader.next_blocks(block, piece(block)).await.map_err(Refusal::from)?;
+    exchange.send_message(&ReadAnswer { sums: reader.sums().clone(), offset, length }).await?;
+    loop {
+        block += piece(block);
+        if block >= end_block {
+            exchange.send_payload(payload).await?;
+            return Ok(ReadTrailer { length });
+        }
+        // The next piece is read while this one is sent.
+        let (sent, next) = tokio::join!(exchange.send_payload(payload), reader.next_blocks(block, piece(block)));
+        sent?;
+        payload = match next {
+            Ok(payload) => payload,
+            Err(error) => {
+                tracing::error!(chunk = %request.chunk, epoch = %request.epoch, %error, "a stored copy is damaged and is not served");
+                return Err(TransferError::Lost(dfs_transport::exchange::CallError::Broken));
+            }
+        };
+    }
+}

@@ -1,0 +1,268 @@
+//! The composition root: one function builds every node.
+
+use crate::environment::Environment;
+use crate::settings::{NodeSettings, RoleSettings};
+use crate::tree::{self, Entrance};
+use dfs_actors::chunk_store::{ChunkStore, OpenStore, StoreError, StoreSettings};
+use dfs_actors::disk::DiskLock;
+use dfs_actors::heartbeat::{HeartbeatArguments, HeartbeatHandle};
+use dfs_actors::key_value::KeyValueError;
+use dfs_actors::namespace::NamespaceArguments;
+use dfs_actors::node_watcher::{WatcherArguments, WatcherHandle};
+use dfs_actors::raft::{InitialiseError, OpenRaft, RaftEngine, RaftHandle, RaftOpenError};
+use dfs_actors::raft_actor::RaftArguments;
+use dfs_actors::repair_scheduler::RepairHandle;
+use dfs_actors::replicator::ReplicatorHandle;
+use dfs_actors::supervisor::{GaveUp, Supervisor};
+use dfs_actors::transfer::Transfers;
+use dfs_core::id::{BootId, ClusterId, NodeId};
+use dfs_core::settings::ClusterSettings;
+use dfs_core::wire::metadata::NodeDescription;
+use dfs_transport::endpoint::{BindError, Endpoint, EndpointSettings};
+use dfs_transport::world::{Killed, World};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another process has the data directory.
+    #[error("the data directory is in use by another process; stop that one first")]
+    InUse,
+    /// The data directory cannot be used.
+    #[error("cannot use the data directory: {0}")]
+    Data(#[from] io::Error),
+    /// A key-value store cannot be opened.
+    #[error("cannot open the node's own records: {0}")]
+    Records(#[from] KeyValueError),
+    /// The address cannot be used.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The socket does not say where it listens.
+    #[error("the socket failed: {0}")]
+    Socket(io::Error),
+    /// The chunk store cannot be opened.
+    #[error("cannot open the chunk store: {0}")]
+    Store(#[from] StoreError),
+    /// The Raft engine cannot be opened.
+    #[error("cannot open the Raft log: {0}")]
+    Raft(#[from] RaftOpenError),
+    /// An actor cannot be started.
+    #[error(transparent)]
+    Tree(#[from] GaveUp),
+    /// The node was killed while it started.
+    #[error("the node was ended while it started")]
+    Killed(#[from] Killed),
+}
+
+/// What a cluster is initialised with, once in its life.
+#[derive(Clone, Debug)]
+pub struct InitialiseCluster {
+    /// The metadata nodes that it begins with.
+    pub members: BTreeMap<NodeId, SocketAddr>,
+    /// What the cluster agrees on.
+    pub settings: ClusterSettings,
+}
+
+/// A running node.
+pub struct Node {
+    world: World,
+    endpoint: Endpoint,
+    supervisor: Supervisor,
+    engine: Engine,
+    address: SocketAddr,
+    #[allow(dead_code, reason = "held: the data directory is this process's while the node lives")]
+    lock: Option<DiskLock>,
+}
+
+/// The shared engine of a role.
+enum Engine {
+    Metadata(RaftHandle),
+    Storage(ChunkStore),
+}
+
+/// Starts a node.
+///
+/// # Errors
+/// [`StartError`], each with what to do; nothing of the node is left running.
+pub async fn start(settings: NodeSettings, environment: Environment) -> Result<Node, StartError> {
+    let world = environment.world.clone();
+    let started = assemble(settings, environment).await;
+    if started.is_err() {
+        world.scope.kill();
+    }
+    started
+}
+
+async fn assemble(settings: NodeSettings, environment: Environment) -> Result<Node, StartError> {
+    let Environment { world, identity, disk, stores } = environment;
+    let lock = {
+        let disk = disk.clone();
+        match world.scope.blocking(move || disk.lock()).await? {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(StartError::InUse),
+            lock => lock?,
+        }
+    };
+    let endpoint_settings = EndpointSettings {
+        listen: settings.listen,
+        max_udp_payload: settings.max_udp_payload,
+        ..EndpointSettings::default()
+    };
+    let endpoint = Endpoint::bind(&world, identity, endpoint_settings)?;
+    let listening = endpoint.local_address().map_err(StartError::Socket)?;
+    let address = advertised(&settings, listening);
+    let ready = Arc::new(AtomicBool::new(false));
+    let restarts = Arc::new(Restarts::default());
+    let (scope, peers) = (world.scope.clone(), endpoint.peers());
+
+    let (engine, tree, lock) = match settings.role {
+        RoleSettings::Metadata => {
+            let raft =
+                RaftEngine::open(OpenRaft { world: &world, node: settings.node, address, peers, disk, stores }).await?;
+            let describe = {
+                let raft = raft.clone();
+                describe(&endpoint, restarts.clone(), move || raft.leadership().leader.is_some())
+            };
+            let entrance = Entrance { scope: scope.clone(), endpoint: endpoint.clone(), describe };
+            let watcher = WatcherHandle::default();
+            let tree = tree::metadata(
+                entrance,
+                RaftArguments { scope: scope.clone(), raft: raft.clone(), endpoint: endpoint.clone() },
+                WatcherArguments { scope: scope.clone(), raft: raft.clone(), repair: RepairHandle::default() },
+                NamespaceArguments { scope, raft: raft.clone(), watcher, entropy: world.entropy.clone() },
+            );
+            (Engine::Metadata(raft), tree, Some(lock))
+        }
+        RoleSettings::Storage { metadata, reserve } => {
+            // The chunk store takes the directory itself.
+            drop(lock);
+            let index = {
+                let stores = stores.clone();
+                scope.blocking(move || stores.open("chunks")).await??
+            };
+            let store = ChunkStore::open(OpenStore {
+                scope: &scope,
+                disk,
+                index,
+                entropy: world.entropy.clone(),
+                settings: StoreSettings { reserve_bytes: reserve.map(|reserve| reserve.0), ..StoreSettings::default() },
+            })
+            .await?;
+            if let Some(cluster) = store.cluster() {
+                endpoint.set_cluster(cluster);
+            }
+            let describe = {
+                let ready = ready.clone();
+                describe(&endpoint, restarts.clone(), move || ready.load(Ordering::Relaxed))
+            };
+            let entrance = Entrance { scope: scope.clone(), endpoint: endpoint.clone(), describe };
+            let transfers = Transfers {
+                scope,
+                entropy: world.entropy.clone(),
+                node: settings.node,
+                store: store.clone(),
+                peers,
+                replicator: ReplicatorHandle::default(),
+                heartbeat: HeartbeatHandle::default(),
+            };
+            let heartbeat = HeartbeatArguments {
+                world: world.clone(),
+                endpoint: endpoint.clone(),
+                store: store.clone(),
+                replicator: transfers.replicator.clone(),
+                boot: BootId(world.entropy.wide_number()),
+                address,
+                seeds: metadata,
+                ready,
+            };
+            (Engine::Storage(store), tree::storage(entrance, transfers, heartbeat), None)
+        }
+    };
+    let supervisor = Supervisor::start(tree).await?;
+    restarts.set(supervisor.restarts());
+    tracing::info!(listen = %listening, advertise = %address, "the node serves");
+    Ok(Node { world, endpoint, supervisor, engine, address, lock })
+}
+
+/// Where others reach the node: as set, or where it listens, with the port that it was given.
+fn advertised(settings: &NodeSettings, listening: SocketAddr) -> SocketAddr {
+    settings.advertise.unwrap_or_else(|| SocketAddr::new(settings.listen.ip(), listening.port()))
+}
+
+/// The tree's count of restarts, which exists only once the tree does.
+#[derive(Default)]
+struct Restarts(std::sync::OnceLock<Arc<AtomicU64>>);
+
+impl Restarts {
+    fn set(&self, count: Arc<AtomicU64>) {
+        let _ = self.0.set(count);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.get().map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+}
+
+fn describe(
+    endpoint: &Endpoint,
+    restarts: Arc<Restarts>,
+    ready: impl Fn() -> bool + Send + Sync + 'static,
+) -> Arc<dyn Fn() -> NodeDescription + Send + Sync> {
+    let (role, node) = (endpoint.identity().role, endpoint.identity().node().unwrap_or_default());
+    Arc::new(move || NodeDescription {
+        role,
+        node,
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        ready: ready(),
+        actor_restarts: restarts.get(),
+    })
+}
+
+impl Node {
+    /// Where others reach it.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Initialises a new cluster, of which this metadata node is a member; answers its id.
+    ///
+    /// # Errors
+    /// [`InitialiseError`]; [`InitialiseError::NotAMember`] of a storage node.
+    pub async fn initialise(&self, cluster: InitialiseCluster) -> Result<ClusterId, InitialiseError> {
+        let Engine::Metadata(raft) = &self.engine else {
+            return Err(InitialiseError::NotAMember);
+        };
+        let id = ClusterId(self.world.entropy.wide_number());
+        raft.initialise(cluster.members, id, cluster.settings).await?;
+        Ok(id)
+    }
+
+    /// Waits until the node ends by itself, and says why. It never returns if the node is stopped.
+    pub async fn ended(&self) -> GaveUp {
+        self.supervisor.gave_up().await
+    }
+
+    /// Stops in order: lets nothing more in, stops the actors, closes the engine and its files.
+    pub async fn stop(self) {
+        self.supervisor.stop().await;
+        self.endpoint.close().await;
+        match &self.engine {
+            Engine::Metadata(raft) => raft.shutdown().await,
+            Engine::Storage(store) => store.close().await,
+        }
+        self.world.scope.kill();
+    }
+
+    /// Ends at once, wherever everything is: what a crash does.
+    pub fn kill(self) {
+        self.world.scope.kill();
+        self.supervisor.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! The content of a file, as written and as synced, in pages that both share until one is written.
+
+use crate::random::Random;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+
+/// What space is counted in, in bytes.
+pub(super) const PAGE_BYTES: u64 = 4096;
+
+/// What a disk writes whole or not at all, in bytes.
+const SECTOR_BYTES: usize = 512;
+
+type Page = [u8; PAGE_BYTES as usize];
+
+const ZEROES: Page = [0; PAGE_BYTES as usize];
+
+/// A file's content. Pages that are absent are zeroes.
+#[derive(Default)]
+pub(super) struct Pages {
+    written: BTreeMap<u64, Arc<Page>>,
+    synced: BTreeMap<u64, Arc<Page>>,
+    /// The pages that the next sync must carry over.
+    dirty: BTreeSet<u64>,
+    length: u64,
+    synced_length: u64,
+    length_is_dirty: bool,
+    /// Ranges of pages that take space, by first page, with the page behind the last; apart from each other.
+    occupied: BTreeMap<u64, u64>,
+}
+
+impl Pages {
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Reads what there is of a range, and says how many bytes that was.
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let end = self.length.min(offset.saturating_add(buffer.len() as u64));
+        let mut at = offset;
+        while at < end {
+            let (number, within) = (at / PAGE_BYTES, (at % PAGE_BYTES) as usize);
+            let count = (PAGE_BYTES - at % PAGE_BYTES).min(end - at) as usize;
+            let page = self.written.get(&number).map_or(&ZEROES, |page| page);
+            let done = (at - offset) as usize;
+            buffer[done..done + count].copy_from_slice(&page[within..within + count]);
+            at += count as u64;
+        }
+        at.saturating_sub(offset) as usize
+    }
+
+    pub fn write(&mut self, offset: u64, bytes: &[u8]) {
+        let (mut at, mut rest) = (offset, bytes);
+        while !rest.is_empty() {
+            let (number, within) = (at / PAGE_BYTES, (at % PAGE_BYTES) as usize);
+            let count = rest.len().min(PAGE_BYTES as usize - within);
+            let page = self.written.entry(number).or_insert_with(|| Arc::new(ZEROES));
+            Arc::make_mut(page)[within..within + count].copy_from_slice(&rest[..count]);
+            self.dirty.insert(number);
+            at += count as u64;
+            rest = &rest[count..];
+        }
+        self.grow(at);
+    }
+
+    /// Makes the file at least so long.
+    pub fn grow(&mut self, length: u64) {
+        if length > self.length {
+            self.length = length;
+            self.length_is_dirty = true;
+        }
+    }
+
+    /// Cuts or extends the file.
+    pub fn set_length(&mut self, length: u64) {
+        if length < self.length {
+            let behind: Vec<u64> =
+                self.written.range(length.div_ceil(PAGE_BYTES)..).map(|(number, _)| *number).collect();
+            for number in behind {
+                self.written.remove(&number);
+                self.dirty.insert(number);
+            }
+            self.clear_tail(length);
+            self.vacate(length.div_ceil(PAGE_BYTES));
+        }
+        self.length_is_dirty |= length != self.length;
+        self.length = length;
+    }
+
+    /// Zeroes the rest of the page that `length` ends in, so that growing again shows zeroes.
+    fn clear_tail(&mut self, length: u64) {
+        let (number, within) = (length / PAGE_BYTES, (length % PAGE_BYTES) as usize);
+        if within > 0
+            && let Some(page) = self.written.get_mut(&number)
+        {
+            Arc::make_mut(page)[within..].fill(0);
+            self.dirty.insert(number);
+        }
+    }
+
+    pub fn sync(&mut self) {
+        for number in std::mem::take(&mut self.dirty) {
+            match self.written.get(&number) {
+                Some(page) => self.synced.insert(number, page.clone()),
+                None => self.synced.remove(&number),
+            };
+        }
+        self.synced_length = self.length;
+        self.length_is_dirty = false;
+    }
+
+    /// What a failed fsync leaves: pages that count as clean and are not on the disk.
+    pub fn forget_dirty(&mut self) {
+        self.dirty.clear();
+        self.length_is_dirty = false;
+    }
+
+    /// Flips a bit of what was written and of what was synced.
+    pub fn flip_bit(&mut self, offset: u64, bit: u8) -> io::Result<()> {
+        if offset >= self.length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let (number, within) = (offset / PAGE_BYTES, (offset % PAGE_BYTES) as usize);
+        for pages in [&mut self.written, &mut self.synced] {
+            let page = pages.entry(number).or_insert_with(|| Arc::new(ZEROES));
+            Arc::make_mut(page)[within] ^= 1 << (bit % 8);
+        }
+        Ok(())
+    }
+
+    /// Loses, tears or keeps each unsynced page and the unsynced length.
+    pub fn lose_power(&mut self, random: &mut Random) {
+        // Whole files that keep or lose everything are as interesting as mixtures.
+        let mood = random.within(0..=3);
+        let keep = |random: &mut Random| match mood {
+            0 => false,
+            1 => true,
+            _ => random.chance(500_000),
+        };
+        for number in std::mem::take(&mut self.dirty) {
+            let torn = mood > 1 && random.chance(250_000);
+            let page = self.written.get(&number);
+            if torn {
+                let mut mixed = self.synced.get(&number).map_or(ZEROES, |page| **page);
+                let page = page.map_or(&ZEROES, |page| page);
+                for (old, new) in mixed.chunks_mut(SECTOR_BYTES).zip(page.chunks(SECTOR_BYTES)) {
+                    if random.chance(500_000) {
+                        old.copy_from_slice(new);
+                    }
+                }
+                self.synced.insert(number, Arc::new(mixed));
+            } else if keep(random) {
+                match page {
+                    Some(page) => self.synced.insert(number, page.clone()),
+                    None => self.synced.remove(&number),
+                };
+            }
+        }
+        if self.length_is_dirty && keep(random) {
+            self.synced_length = self.length;
+        }
+        self.written = self.synced.clone();
+        self.length = u64::MAX;
+        self.set_length(self.synced_length);
+        self.sync();
+        // A truncation that did not last takes its space again.
+        let pages: Vec<u64> = self.synced.keys().copied().collect();
+        pages.into_iter().for_each(|number| self.occupy(number * PAGE_BYTES, PAGE_BYTES));
+    }
+
+    pub fn occupied_pages(&self) -> u64 {
+        self.occupied.iter().map(|(first, end)| end - first).sum()
+    }
+
+    /// How many pages of a range of bytes take no space yet.
+    pub fn unoccupied_pages(&self, offset: u64, length: u64) -> u64 {
+        let (first, end) = page_range(offset, length);
+        let taken: u64 = self
+            .occupied
+            .range(..end)
+            .rev()
+            .take_while(|(_, behind)| **behind > first)
+            .map(|(start, behind)| (*behind).min(end) - (*start).max(first))
+            .sum();
+        (end - first).saturating_sub(taken)
+    }
+
+    /// Takes space for a range of bytes.
+    pub fn occupy(&mut self, offset: u64, length: u64) {
+        let (mut first, mut end) = page_range(offset, length);
+        if first == end {
+            return;
+        }
+        let touching: Vec<(u64, u64)> = self
+            .occupied
+            .range(..=end)
+            .rev()
+            .take_while(|(_, behind)| **behind >= first)
+            .map(|(start, behind)| (*start, *behind))
+            .collect();
+        for (start, behind) in touching {
+            self.occupied.remove(&start);
+            first = first.min(start);
+            end = end.max(behind);
+        }
+        self.occupied.insert(first, end);
+    }
+
+    /// Gives back the space of `first` and all pages behind it.
+    fn vacate(&mut self, first: u64) {
+        self.occupied.split_off(&first);
+        if let Some(mut last) = self.occupied.last_entry() {
+            let end = (*last.get()).min(first);
+            last.insert(end);
+        }
+    }
+}
+
+/// The pages that a range of bytes touches: the first, and the one behind the last.
+fn page_range(offset: u64, length: u64) -> (u64, u64) {
+    let first = offset / PAGE_BYTES;
+    (first, if length == 0 { first } else { offset.saturating_add(length).div_ceil(PAGE_BYTES) })
+}

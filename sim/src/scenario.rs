@@ -1,0 +1,61 @@
+//! The scenarios: what is done to a simulated world, and what must hold.
+
+mod calls;
+mod seams;
+
+use crate::network::Link;
+use crate::world::{SimWorld, WorldSettings};
+
+/// Whether everything held, or what did not.
+pub type Verdict = Result<(), Failure>;
+
+/// What did not hold, or what made it impossible to find out.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// A scenario.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scenario {
+    /// Draws on every seam and on every source of randomness that libraries use: proves the world itself.
+    #[default]
+    Seams,
+    /// Nodes call each other over a bad network: proves the transport.
+    Calls,
+}
+
+impl Scenario {
+    const ALL: [Scenario; 2] = [Scenario::Seams, Scenario::Calls];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Scenario::Seams => "seams",
+            Scenario::Calls => "calls",
+        }
+    }
+
+    /// The scenario of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Scenario> {
+        Scenario::ALL.into_iter().find(|scenario| scenario.name() == name)
+    }
+
+    /// The world that it plays in.
+    #[must_use]
+    pub fn world(self) -> WorldSettings {
+        match self {
+            Scenario::Seams | Scenario::Calls => WorldSettings { link: Link::lossy(), ..WorldSettings::default() },
+        }
+    }
+
+    /// Plays it.
+    ///
+    /// # Errors
+    /// What did not hold.
+    pub async fn play(self, world: &mut SimWorld) -> Verdict {
+        match self {
+            Scenario::Seams => seams::play(world).await,
+            Scenario::Calls => calls::play(world).await,
+        }
+    }
+}

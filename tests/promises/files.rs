@@ -1,0 +1,185 @@
+//! Files go in and come out as they were.
+
+use crate::cluster::{Cluster, Ran, bytes, executable, finish};
+use std::io::Write;
+use std::process::Stdio;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// A1.
+#[test]
+fn a_file_of_42_bytes_is_identical_and_has_one_chunk() {
+    let cluster = Cluster::shared();
+    let content = bytes(42, 1);
+    cluster.put("a01/small", &content);
+    assert_eq!(cluster.get("a01/small"), content);
+    let stat = cluster.json(&["stat", "--name", "a01/small"]);
+    assert_eq!((&stat["size"], &stat["chunks"]), (&42.into(), &1.into()), "{stat}");
+}
+
+/// A2, A3: boundaries of chunks and groups, with the smallest chunks so that a group is 1 MiB.
+#[test]
+fn sizes_around_every_boundary_round_trip() {
+    let cluster = Cluster::shared();
+    let scratch = cluster.scratch();
+    let (chunk, group) = (64 * KIB, MIB);
+    for size in [0, 1, chunk - 1, chunk, chunk + 1, 2 * chunk, group - 1, group, group + 1, 2 * group + chunk + 7] {
+        let (name, content) = (format!("a02/{size}"), bytes(size, size as u64 + 7));
+        let file = scratch.path().join("source");
+        std::fs::write(&file, &content).unwrap();
+        let file = file.to_str().unwrap();
+        cluster.run(&["upload", "-f", file, "-n", &name, "--chunk-size", "64KiB"]).succeeds();
+        assert!(cluster.get(&name) == content, "{size} bytes come back as they were");
+        let stat = cluster.json(&["stat", "--name", &name]);
+        assert_eq!(stat["chunks"], size.div_ceil(chunk), "no empty tail chunk: {stat}");
+        assert_eq!(stat["chunk_size"], chunk, "{stat}");
+    }
+}
+
+/// A3.
+#[test]
+fn chunk_sizes_outside_64_kib_to_64_mib_are_refused() {
+    let cluster = Cluster::shared();
+    let scratch = cluster.scratch();
+    let file = scratch.path().join("source");
+    std::fs::write(&file, b"x").unwrap();
+    for size in ["0", "-1", "1KiB", "128MiB", "65537", "four"] {
+        let option = format!("--chunk-size={size}");
+        let ran = cluster.run(&["upload", "-f", file.to_str().unwrap(), "-n", "a03/x", &option]);
+        assert_eq!(ran.code, 2, "{size}: {}", ran.err);
+        assert!(!ran.err.contains("panicked"), "{}", ran.err);
+    }
+    assert!(cluster.names("a03/").is_empty());
+}
+
+/// A4.
+#[test]
+fn a_listing_is_sorted_paged_and_shows_what_the_prefix_says() {
+    let cluster = Cluster::shared();
+    let names = ["a04/b", "a04/a-b", "a04/a.txt", "a04/a/x", "a04/a0", "a04/c/d/e"];
+    for name in names {
+        cluster.put(name, name.as_bytes());
+    }
+    let mut sorted = names;
+    sorted.sort_unstable();
+    assert_eq!(cluster.names("a04/"), sorted);
+    assert_eq!(cluster.names("a04/a"), ["a04/a-b", "a04/a.txt", "a04/a/x", "a04/a0"]);
+    assert!(cluster.names("a04/zzz").is_empty());
+    assert!(cluster.names("").len() >= names.len());
+    let limited = cluster.json(&["list", "--prefix", "a04/", "--limit", "2"]);
+    assert_eq!(limited["files"].as_array().unwrap().len(), 2, "{limited}");
+    assert_eq!(limited["more"], true, "{limited}");
+}
+
+/// A5.
+#[test]
+fn standard_input_goes_up_and_comes_back_on_standard_output() {
+    let cluster = Cluster::shared();
+    for size in [0, 5, 9 * MIB + 13] {
+        let content = bytes(size, 5);
+        let name = format!("a05/{size}");
+        let mut upload = cluster.command(&["upload", "-f", "-", "-n", &name]);
+        let mut child = upload.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let sent = content.clone();
+        #[allow(clippy::disallowed_methods, reason = "a test outside of any node")]
+        let feeder = std::thread::spawn(move || stdin.write_all(&sent));
+        Ran::from(finish(child, crate::cluster::PATIENCE)).succeeds();
+        feeder.join().unwrap().unwrap();
+        let download = cluster
+            .command(&["download", "-n", &name, "-o", "-"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = finish(download, crate::cluster::PATIENCE);
+        assert!(output.status.success() && output.stdout == content, "{size}: {:?}", output.stderr);
+    }
+}
+
+/// The first half of A6: a name that exists is refused.
+#[test]
+fn a_name_that_exists_is_refused_and_keeps_its_content() {
+    let cluster = Cluster::shared();
+    cluster.put("a06/name", b"first");
+    let scratch = cluster.scratch();
+    let file = scratch.path().join("source");
+    std::fs::write(&file, b"second").unwrap();
+    cluster.upload(&file, "a06/name").fails(4, "a06/name");
+    assert_eq!(cluster.get("a06/name"), b"first");
+    cluster.upload(&file, "a06/name/below").fails(4, "a06/name/below");
+    cluster.upload(&file, "a06").fails(4, "a06");
+}
+
+/// A7.
+#[test]
+fn names_that_could_escape_or_confuse_are_refused_everywhere() {
+    let cluster = Cluster::shared();
+    let scratch = cluster.scratch();
+    let file = scratch.path().join("source");
+    std::fs::write(&file, b"x").unwrap();
+    let long = "x".repeat(300);
+    for name in ["", "/etc/passwd", "a//b", "a/", "./a", "a/../b", "..", "a\nb", &long] {
+        for verb in ["upload", "download", "stat", "delete"] {
+            let option = format!("--name={name}");
+            let mut arguments = vec![verb, &option];
+            if verb == "upload" {
+                arguments.extend(["-f", file.to_str().unwrap()]);
+            }
+            let mut command = cluster.command(&arguments);
+            let ran = Ran::of({
+                command.current_dir(scratch.path());
+                command
+            });
+            assert_eq!(ran.code, 2, "{verb} {name:?}: {}", ran.err);
+            assert!(!ran.err.contains("panicked"), "{}", ran.err);
+        }
+    }
+    let left: Vec<_> = std::fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["source"], "no download wrote anything");
+}
+
+/// A8.
+#[test]
+fn a_failed_download_leaves_the_local_file_and_nothing_else() {
+    let cluster = Cluster::shared();
+    let scratch = cluster.scratch();
+    let file = scratch.path().join("precious");
+    std::fs::write(&file, b"precious").unwrap();
+    cluster.download("a08/unknown", &file).fails(3, "a08/unknown");
+    assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1, "no temporary file is left");
+    cluster.put("a08/known", b"new");
+    cluster.download("a08/known", &file).succeeds();
+    assert_eq!(std::fs::read(&file).unwrap(), b"new");
+    assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1, "no temporary file is left");
+}
+
+/// A9.
+#[test]
+fn a_missing_local_file_is_found_before_any_request_and_an_unknown_name_has_its_own_code() {
+    let cluster = Cluster::shared();
+    let mut offline = executable();
+    offline.args(["upload", "-f", "/nonexistent/file", "-n", "x", "--cluster", "/nonexistent/cluster"]);
+    Ran::of(offline).fails(8, "/nonexistent/file");
+    cluster.run(&["stat", "-n", "a09/unknown"]).fails(3, "a09/unknown");
+    cluster.run(&["delete", "-n", "a09/unknown"]).fails(3, "a09/unknown");
+}
+
+/// A10.
+#[test]
+fn a_deleted_file_is_gone_at_once_by_name_and_by_id() {
+    let cluster = Cluster::shared();
+    cluster.put("a10/by-name", b"1");
+    cluster.put("a10/by-id", b"2");
+    let id = cluster.json(&["stat", "--name", "a10/by-id"])["id"].to_string();
+    cluster.run(&["delete", "--name", "a10/by-name"]).succeeds();
+    assert_eq!(cluster.names("a10/"), ["a10/by-id"]);
+    cluster.run(&["delete", "--id", id.trim_matches('"')]).succeeds();
+    assert!(cluster.names("a10/").is_empty());
+    let scratch = cluster.scratch();
+    cluster.download("a10/by-name", &scratch.path().join("x")).fails(3, "a10/by-name");
+    cluster.put("a10/by-name", b"again");
+    assert_eq!(cluster.get("a10/by-name"), b"again");
+}

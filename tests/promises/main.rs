@@ -1,0 +1,13 @@
+//! What is promised to users, kept on real processes, real disks and real sockets.
+//!
+//! The table of contents is the list of modules; each test is a sentence of a promise, with the number of its
+//! acceptance scenario in its doc comment.
+
+mod cluster;
+mod disks;
+mod failures;
+mod files;
+mod house;
+mod metadata;
+mod operation;
+mod security;

@@ -1,0 +1,68 @@
+//! One command starts a cluster, another ends it, and wrong settings are told.
+
+use crate::cluster::{Cluster, Ran, executable, wait_until};
+use tempfile::TempDir;
+
+/// A63.
+#[test]
+fn one_command_starts_a_cluster_and_another_leaves_nothing_behind() {
+    let cluster = Cluster::start(1, 2);
+    let status = cluster.launcher(&["status", "--json"]).succeeds();
+    let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+    let nodes = status["nodes"].as_array().expect("nodes");
+    assert_eq!(nodes.len(), 3, "{status}");
+    let pids: Vec<u64> = nodes.iter().map(|node| node["pid"].as_u64().expect("a running process")).collect();
+    // Starting again changes nothing.
+    cluster.launcher(&["up", "-d"]).succeeds();
+    cluster.put("file", b"content");
+    cluster.launcher(&["down"]).succeeds();
+    wait_until("all processes are gone", || {
+        pids.iter().all(|pid| !std::path::Path::new(&format!("/proc/{pid}/exe")).exists())
+    });
+    // Started again, it has its data.
+    cluster.launcher(&["up", "-d"]).succeeds();
+    assert_eq!(cluster.get("file"), b"content");
+    cluster.launcher(&["down", "--purge"]).succeeds();
+    assert!(!cluster.path().exists());
+}
+
+/// A63, A65: shapes that make no sense, and another shape than the directory's.
+#[test]
+fn shapes_that_make_no_sense_are_refused() {
+    let directory = TempDir::new().unwrap();
+    let up = |arguments: &[&str]| {
+        let mut command = executable();
+        command.args(["cluster", "up", "-d", "--dir"]).arg(directory.path().join("cluster")).args(arguments);
+        Ran::of(command)
+    };
+    up(&["-m", "2"]).fails(2, "-m 1 or -m 3");
+    up(&["-m", "0"]).fails(2, "metadata");
+    up(&["-s", "0"]).fails(2, "storage");
+    assert!(!directory.path().join("cluster").exists());
+    let cluster = Cluster::start(1, 1);
+    cluster.launcher(&["up", "-d", "-m", "1", "-s", "3"]).fails(2, "-s 1");
+    cluster.launcher(&["kill", "storage-9"]).fails(3, "storage-9");
+}
+
+/// A65.
+#[test]
+fn a_wrong_setting_is_told_with_its_key_and_the_fix() {
+    let directory = TempDir::new().unwrap();
+    let config = directory.path().join("node.toml");
+    let start = |text: &str, flags: &[&str]| {
+        std::fs::write(&config, text).unwrap();
+        let mut command = executable();
+        command.args(["node", "storage", "--config"]).arg(&config).args(flags);
+        Ran::of(command)
+    };
+    let whole = "node = 1\nlisten = \"127.0.0.1:0\"\nmetadata = [\"127.0.0.1:7001\"]\ndata = \"d\"\nca = \"ca.pem\"\n\
+                 certificate = \"c.pem\"\nkey = \"c.key\"\n";
+    start(&format!("{whole}reserve = 7\n"), &[]).fails(2, "reserve");
+    start(&format!("{whole}reserve_bytes = \"7 parsecs\"\n"), &[]).fails(2, "reserve_bytes");
+    start(&whole.replace("127.0.0.1:0", "0.0.0.0:0"), &[]).fails(2, "advertise");
+    start("", &[]).fails(2, "node");
+    start(whole, &["--max-udp-payload-bytes", "64"]).fails(2, "max-udp-payload-bytes");
+    let ran = start(whole, &[]);
+    assert_ne!(ran.code, 0);
+    assert!(ran.err.contains("ca.pem"), "{}", ran.err);
+}

@@ -1,1 +1,0 @@
-//! Promises to users, kept by tests on real processes, disks and sockets

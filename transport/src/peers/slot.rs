@@ -1,0 +1,141 @@
+//! One place for one connection: idle, connecting, connected, or backing off.
+//!
+//! Connecting happens in a task of its own, whose outcome all callers share: a caller that gives up does not end it,
+//! and no lock is held while it runs. After a failure, callers are told of it at once until the back-off is over.
+
+use super::connect::connect;
+use super::unreachable::UnreachableReason;
+use super::{Class, Destination};
+use crate::endpoint::Shared;
+use dfs_core::limit::HELLO_MS;
+use quinn::Connection;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// The first back-off; each further failure doubles it.
+const BACK_OFF_MIN: Duration = Duration::from_millis(50);
+/// The longest back-off.
+const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+
+type Outcome = Result<Arc<Connection>, UnreachableReason>;
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    Connecting(watch::Receiver<Option<Outcome>>),
+    Connected(Arc<Connection>),
+    BackingOff { until: Instant, reason: UnreachableReason },
+}
+
+/// One place for one connection.
+#[derive(Debug)]
+pub(super) struct Slot {
+    to: Destination,
+    class: Class,
+    inner: Mutex<Inner>,
+    /// When it was last used, by the count of all uses of all slots.
+    pub(super) used: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    /// Failures in a row.
+    failures: u32,
+}
+
+impl Slot {
+    pub(super) fn new(to: Destination, class: Class) -> Slot {
+        let inner = Mutex::new(Inner { state: State::Idle, failures: 0 });
+        Slot { to, class, inner, used: AtomicU64::new(0) }
+    }
+
+    /// The connection, which may have to be opened first.
+    pub(super) async fn connection(
+        self: &Arc<Self>,
+        shared: &Arc<Shared>,
+        deadline: Instant,
+    ) -> Result<Arc<Connection>, UnreachableReason> {
+        let mut outcome = match self.present(shared) {
+            Ok(settled) => return settled,
+            Err(connecting) => connecting,
+        };
+        let settled = tokio::time::timeout_at(deadline, outcome.wait_for(Option::is_some)).await;
+        match settled {
+            Err(_) => Err(UnreachableReason::Silent),
+            // The connecting task ended without an outcome: the node is being killed.
+            Ok(Err(_)) => Err(UnreachableReason::LocallyStopping),
+            Ok(Ok(outcome)) => outcome.clone().unwrap_or(Err(UnreachableReason::LocallyStopping)),
+        }
+    }
+
+    /// What is known at once, or else where the outcome will appear.
+    fn present(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<Outcome, watch::Receiver<Option<Outcome>>> {
+        let mut inner = self.lock();
+        match &inner.state {
+            State::Connected(connection) if connection.close_reason().is_none() => return Ok(Ok(connection.clone())),
+            State::BackingOff { until, reason } if Instant::now() < *until => return Ok(Err(reason.clone())),
+            State::Connecting(outcome) if outcome.has_changed().is_ok() => return Err(outcome.clone()),
+            _ => {}
+        }
+        let (sender, outcome) = watch::channel(None);
+        inner.state = State::Connecting(outcome.clone());
+        drop(inner);
+        shared.world().scope.spawn(open(self.clone(), shared.clone(), sender));
+        Err(outcome)
+    }
+
+    /// Forgets `connection`, which has been lost.
+    pub(super) fn forget(&self, connection: &Arc<Connection>) {
+        let mut inner = self.lock();
+        if matches!(&inner.state, State::Connected(present) if Arc::ptr_eq(present, connection)) {
+            inner.state = State::Idle;
+        }
+    }
+
+    /// Whether evicting it would interrupt nobody: connections end by themselves once their last stream does.
+    pub(super) fn is_evictable(&self) -> bool {
+        !matches!(self.lock().state, State::Connecting(_))
+    }
+
+    pub(super) fn touch(&self, now: u64) {
+        self.used.store(now, Ordering::Relaxed);
+    }
+
+    fn settle(&self, shared: &Shared, outcome: &Outcome) {
+        let mut inner = self.lock();
+        match outcome {
+            Ok(connection) => {
+                inner.failures = 0;
+                inner.state = State::Connected(connection.clone());
+            }
+            Err(reason) => {
+                let back_off = BACK_OFF_MIN.saturating_mul(1 << inner.failures.min(10)).min(BACK_OFF_MAX);
+                inner.failures += 1;
+                let until = Instant::now() + shared.world().entropy.jitter(back_off);
+                inner.state = State::BackingOff { until, reason: reason.clone() };
+                let (to, failures) = (&self.to, inner.failures);
+                if reason.is_lasting() || matches!(reason, UnreachableReason::WrongPeer { .. }) {
+                    tracing::warn!(failures, "cannot use {to}: {reason}");
+                } else {
+                    tracing::debug!(failures, "cannot use {to}: {reason}");
+                }
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Opens the slot's connection and tells everyone who waits.
+async fn open(slot: Arc<Slot>, shared: Arc<Shared>, sender: watch::Sender<Option<Outcome>>) {
+    let deadline = Instant::now() + Duration::from_millis(HELLO_MS);
+    let outcome = connect(&shared, &slot.to, slot.class, deadline).await.map(Arc::new);
+    slot.settle(&shared, &outcome);
+    sender.send_replace(Some(outcome));
+}

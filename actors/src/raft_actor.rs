@@ -6,7 +6,7 @@
 //! every restart, and the tree gives up with the reason. *Bounds*: the route's permits, and the engine's own.
 //!
 //! The engine's handle is shared: a request that only needs it runs in a task of its own and never waits here. While
-//! something in the state is due, the leader's clock is written to the log every [`TICK_INTERVAL`].
+//! something in the state is due, the leader's clock is written to the log every ten seconds.
 
 use crate::listener::{Admitted, Route};
 use crate::raft::RaftHandle;

@@ -1,1 +1,210 @@
-//! (being written)
+//! The client: one handle to one cluster.
+
+use crate::download::{self, DownloadRequest};
+use crate::error::{ClientError, Subject};
+use crate::leader::Leader;
+use crate::listing::Listing;
+use crate::progress::Progress;
+use crate::settings::ClientSettings;
+use crate::sink::Sink;
+use crate::source::Source;
+use crate::standing::Standing;
+use crate::upload::{self, UploadRequest};
+use dfs_core::id::{FileId, GroupIndex, NodeId, RequestId, Role};
+use dfs_core::limit::{LOCATE_PAGE_MAX, METADATA_ATTEMPT_MS};
+use dfs_core::wire::metadata::{
+    ClusterStatus, ClusterSummary, DeleteFile, DescribeNode, FileInfo, FilePage, FileTarget, GroupPage, Leadership,
+    ListFiles, ListNodes, LocateGroups, MetadataNodeInfo, NodeDescription, NodePage, StatFile, StorageNodeInfo,
+};
+use dfs_transport::endpoint::{Endpoint, EndpointSettings};
+use dfs_transport::exchange::CallError;
+use dfs_transport::identity::Identity;
+use dfs_transport::peers::{Class, Destination, Peers};
+use dfs_transport::world::World;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Chunks that a transfer moves at once where its request does not say otherwise.
+pub const PARALLEL_DEFAULT: usize = 6;
+/// Chunks that a transfer moves at once at most.
+pub const PARALLEL_MAX: usize = 32;
+
+/// A handle to one cluster. Clones share its connections and what it has learned of the cluster.
+///
+/// Every method may be cancelled by dropping its future. No method waits for ever: see [`ClientSettings`].
+#[derive(Clone, Debug)]
+pub struct Client(Arc<Inner>);
+
+/// What all operations of a client share.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) world: World,
+    pub(crate) settings: ClientSettings,
+    pub(crate) peers: Peers,
+    pub(crate) leader: Leader,
+    pub(crate) standing: Standing,
+    endpoint: Endpoint,
+}
+
+/// The nodes of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterNodes {
+    /// The members of the metadata cluster.
+    pub metadata: Vec<MetadataNodeInfo>,
+    /// The storage nodes, by id.
+    pub storage: Vec<StorageNodeInfo>,
+}
+
+impl Client {
+    /// A client of the cluster that the metadata nodes at `seeds` belong to. Nothing is sent before the first request.
+    ///
+    /// # Errors
+    /// There are no seeds, or no local socket.
+    pub fn new(
+        world: &World,
+        identity: Identity,
+        seeds: Vec<SocketAddr>,
+        settings: ClientSettings,
+    ) -> Result<Client, ClientError> {
+        let first = seeds.first().ok_or(ClientError::NoSeeds)?;
+        let anywhere = match first.ip() {
+            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let listen = settings.listen.unwrap_or(SocketAddr::new(anywhere, 0));
+        let endpoint = Endpoint::bind(world, identity, EndpointSettings { listen, ..EndpointSettings::default() })?;
+        let leader = Leader::new(endpoint.clone(), world.entropy.clone(), seeds, settings.clone());
+        let peers = endpoint.peers();
+        let (world, standing) = (world.clone(), Standing::default());
+        Ok(Client(Arc::new(Inner { world, settings, peers, leader, standing, endpoint })))
+    }
+
+    /// Uploads what `source` gives. The file is visible under its name from when this returns, whole and with at least a
+    /// write quorum of durable copies of each chunk, and is not visible at all if this fails.
+    ///
+    /// # Errors
+    /// The name is taken, the source cannot be read, or the cluster cannot make the file durable. If the future is
+    /// dropped or its last request is not answered in time, the file may or may not have become visible.
+    pub async fn upload(
+        &self,
+        source: impl Source,
+        request: UploadRequest,
+        progress: &dyn Progress,
+    ) -> Result<FileInfo, ClientError> {
+        upload::upload(&self.0, source, request, progress).await
+    }
+
+    /// Downloads a file into `sink`, in order. Every byte that the sink is given has been checked.
+    ///
+    /// # Errors
+    /// There is no such file, no replica of one of its chunks can be read, or the sink fails. What the sink was given
+    /// before is a correct beginning of the file.
+    pub async fn download(
+        &self,
+        target: FileTarget,
+        sink: impl Sink,
+        request: DownloadRequest,
+        progress: &dyn Progress,
+    ) -> Result<FileInfo, ClientError> {
+        download::download(&self.0, target, sink, &request, progress).await
+    }
+
+    /// Looks one committed file up.
+    ///
+    /// # Errors
+    /// There is no such file, or the cluster cannot answer.
+    pub async fn stat(&self, target: FileTarget) -> Result<FileInfo, ClientError> {
+        let request = StatFile { target };
+        self.0.leader.ask(&request, Subject::File(&request.target)).await
+    }
+
+    /// One page of the committed files. See [`Client::list`] for all pages.
+    ///
+    /// # Errors
+    /// The cluster cannot answer.
+    pub async fn list_page(&self, request: &ListFiles) -> Result<FilePage, ClientError> {
+        self.0.leader.ask(request, Subject::Cluster).await
+    }
+
+    /// The committed files whose names begin with `prefix`, in the order of their names.
+    #[must_use]
+    pub fn list(&self, prefix: impl Into<String>) -> Listing {
+        Listing::new(self.clone(), prefix.into())
+    }
+
+    /// Deletes a file. Its name is gone at once, its bytes are freed later. Done exactly once, however often the request
+    /// is lost on the way.
+    ///
+    /// # Errors
+    /// There is no such file, or the cluster cannot answer. In the latter case the file may or may not be gone.
+    pub async fn delete(&self, target: FileTarget) -> Result<FileInfo, ClientError> {
+        let first_tried = self.0.leader.who_leads().await?.cluster_time;
+        let request = DeleteFile { request: RequestId(self.0.world.entropy.wide_number()), first_tried, target };
+        self.0.leader.ask(&request, Subject::File(&request.target)).await
+    }
+
+    /// Where the chunks of one version are: one page, from the group `first` on.
+    ///
+    /// # Errors
+    /// There is no such version, or the cluster cannot answer.
+    pub async fn locate_page(&self, file: FileId, first: GroupIndex) -> Result<GroupPage, ClientError> {
+        let request = LocateGroups { file, first, limit: u32::try_from(LOCATE_PAGE_MAX).unwrap_or(u32::MAX) };
+        self.0.leader.ask(&request, Subject::Version(file)).await
+    }
+
+    /// All nodes of the cluster.
+    ///
+    /// # Errors
+    /// The cluster cannot answer.
+    pub async fn nodes(&self) -> Result<ClusterNodes, ClientError> {
+        let mut nodes = ClusterNodes { metadata: Vec::new(), storage: Vec::new() };
+        let mut after: Option<NodeId> = None;
+        loop {
+            let page: NodePage = self.0.leader.ask(&ListNodes { after }, Subject::Cluster).await?;
+            nodes.metadata.extend(page.metadata);
+            nodes.storage.extend(page.storage);
+            let last = nodes.storage.last().map(|node| node.address.node);
+            if !page.more {
+                return Ok(nodes);
+            }
+            if last <= after {
+                return Err(ClientError::Nonsense("a page of nodes does not go on where the last one ended"));
+            }
+            after = last;
+        }
+    }
+
+    /// How the cluster is.
+    ///
+    /// # Errors
+    /// The cluster cannot answer. [`Client::who_leads`] may still.
+    pub async fn status(&self) -> Result<ClusterSummary, ClientError> {
+        self.0.leader.ask(&ClusterStatus {}, Subject::Cluster).await
+    }
+
+    /// What any metadata node knows of its cluster; it answers without a leader too.
+    ///
+    /// # Errors
+    /// No metadata node answers.
+    pub async fn who_leads(&self) -> Result<Leadership, ClientError> {
+        self.0.leader.who_leads().await
+    }
+
+    /// What the node at this address says of itself. One try, half a second at most.
+    ///
+    /// # Errors
+    /// It does not answer, or is not of that role.
+    pub async fn describe_node(&self, address: SocketAddr, role: Role) -> Result<NodeDescription, CallError> {
+        let to = Destination { address, role, node: None };
+        let deadline = Instant::now() + Duration::from_millis(METADATA_ATTEMPT_MS);
+        self.0.peers.call(&to, Class::Control, &DescribeNode {}, deadline).await
+    }
+
+    /// Closes all connections, so that no peer has to find out by itself that this client is gone. Operations in
+    /// progress fail.
+    pub async fn close(&self) {
+        self.0.endpoint.close().await;
+    }
+}

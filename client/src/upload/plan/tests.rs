@@ -1,0 +1,213 @@
+use super::*;
+use dfs_core::checksum::Digest;
+use dfs_core::refusal::Refusal;
+use dfs_transport::exchange::CallError;
+use dfs_transport::world::World;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn node(id: u64) -> NodeAddress {
+    NodeAddress { node: NodeId(id), address: ([127, 0, 0, 1], 7000 + u16::try_from(id).unwrap()).into() }
+}
+
+fn placement(group: u32, epoch: u32, nodes: &[u64]) -> GroupPlacement {
+    GroupPlacement {
+        group: GroupIndex(group),
+        epoch: Epoch(epoch),
+        write_quorum: 2,
+        nodes: nodes.iter().copied().map(node).collect(),
+    }
+}
+
+fn plan(chunks_total: Option<u64>, parallel: usize) -> Plan {
+    let mut plan = Plan::new(FileId(1), UploadNonce(2), chunks_total, parallel, PATIENCE);
+    plan.handle_placed(placement(0, 1, &[1, 2, 3])).unwrap();
+    plan
+}
+
+fn written() -> ChunkWritten {
+    ChunkWritten { checksum: Digest([0; 32]), holders: vec![NodeId(1), NodeId(2)] }
+}
+
+/// All steps that can be taken now.
+fn steps(plan: &mut Plan, now: Instant) -> (Vec<AllocateGroup>, Vec<Send>, Option<Instant>) {
+    let (mut placements, mut sends) = (Vec::new(), Vec::new());
+    loop {
+        match plan.next_step(now, &[]) {
+            Step::Place(request) => placements.push(request),
+            Step::Send(send) => sends.push(send),
+            Step::Wait(until) => return (placements, sends, until),
+        }
+    }
+}
+
+fn fail(plan: &mut Plan, send: &Send, failure: TransferFailure, now: Instant) -> Result<Vec<ChunkIndex>, ClientError> {
+    let entropy = World::production("test").entropy;
+    let reaction = Reaction::to(&failure, send.primary.node);
+    plan.handle_failed(send, failure, &reaction, now, &entropy)
+}
+
+/// Runs an upload without failures; answers the placements that were asked for and the last reports.
+fn run(total: u32, known: bool) -> (Vec<AllocateGroup>, Vec<GroupReport>) {
+    let now = Instant::now();
+    let mut plan = plan(known.then_some(u64::from(total)), 4);
+    let (mut asked, mut cut) = (Vec::new(), 0);
+    while !plan.is_complete() {
+        if cut < total {
+            plan.handle_cut(ChunkIndex(cut), 10);
+            cut += 1;
+        } else {
+            plan.handle_end();
+        }
+        let (placements, sends, _) = steps(&mut plan, now);
+        sends.iter().for_each(|send| plan.handle_written(send, written()));
+        for request in placements {
+            plan.handle_placed(placement(request.group.0, request.epoch.0, &[1, 2, 3])).unwrap();
+            asked.push(request);
+        }
+    }
+    let last = plan.take_last_reports();
+    (asked, last)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_group_is_placed_once_and_each_chunk_reported_once() {
+    for known in [true, false] {
+        for total in [1, 15, 16, 17, 32, 33, 100] {
+            let (asked, last) = run(total, known);
+            let groups: Vec<u32> = asked.iter().map(|request| request.group.0).collect();
+            assert_eq!(groups, (1..total.div_ceil(16)).collect::<Vec<_>>(), "{total} chunks, known: {known}");
+            let mut reported: Vec<u32> = asked
+                .iter()
+                .flat_map(|request| &request.reports)
+                .chain(&last)
+                .flat_map(|group| group.chunks.iter().map(|chunk| chunk.index.0))
+                .collect();
+            reported.sort_unstable();
+            assert_eq!(reported, (0..total).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_asked_for_ahead_where_the_size_is_known() {
+    let mut plan = plan(Some(40), 4);
+    plan.handle_cut(ChunkIndex(0), 10);
+    let (placements, sends, _) = steps(&mut plan, Instant::now());
+    assert_eq!(placements.iter().map(|request| request.group.0).collect::<Vec<_>>(), [1]);
+    assert_eq!(sends.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn primaries_take_turns_and_no_more_chunks_travel_than_asked() {
+    let mut plan = plan(None, 4);
+    (0..6).for_each(|index| plan.handle_cut(ChunkIndex(index), 10));
+    let (_, sends, _) = steps(&mut plan, Instant::now());
+    assert_eq!(sends.iter().map(|send| send.primary.node.0).collect::<Vec<_>>(), [1, 2, 3, 1]);
+    assert_eq!(sends[1].request.replicas, [node(3), node(1)]);
+    plan.handle_written(&sends[0], written());
+    let (_, more, _) = steps(&mut plan, Instant::now());
+    assert_eq!(more.iter().map(|send| send.request.chunk.index.0).collect::<Vec<_>>(), [4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_primary_gets_its_group_another_placement_and_durable_chunks_stay() {
+    let now = Instant::now();
+    let mut plan = plan(None, 6);
+    (0..6).for_each(|index| plan.handle_cut(ChunkIndex(index), 10));
+    let (_, sends, _) = steps(&mut plan, now);
+    plan.handle_written(&sends[1], written());
+    // Chunks 0 and 3 have node 1 as their primary.
+    let stopped = fail(&mut plan, &sends[0], TransferFailure::Call(CallError::TimedOut), now).unwrap();
+    assert_eq!(stopped, [ChunkIndex(3)]);
+    // The others end first.
+    let (placements, none, _) = steps(&mut plan, now);
+    assert!(placements.is_empty() && none.is_empty());
+    for position in [2, 4] {
+        plan.handle_written(&sends[position], written());
+    }
+    assert_eq!(fail(&mut plan, &sends[5], TransferFailure::Stalled, now).unwrap(), []);
+    let (placements, _, _) = steps(&mut plan, now);
+    assert_eq!(placements.len(), 1);
+    assert_eq!(placements[0].epoch, Epoch(2));
+    assert_eq!(placements[0].reports[0].epoch, Epoch(1));
+    assert_eq!(placements[0].reports[0].chunks.len(), 3);
+    plan.handle_placed(placement(0, 2, &[2, 3])).unwrap();
+    let (_, sends, _) = steps(&mut plan, now);
+    assert_eq!(sends.iter().map(|send| send.request.chunk.index.0).collect::<Vec<_>>(), [0, 3, 5]);
+    assert!(sends.iter().all(|send| send.request.epoch == Epoch(2) && send.primary.node != NodeId(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_primary_is_tried_again_later_but_not_for_ever() {
+    let mut now = Instant::now();
+    let mut plan = plan(None, 6);
+    plan.handle_cut(ChunkIndex(0), 10);
+    for _ in 0..BUSY_TRIES {
+        let (placements, sends, _) = steps(&mut plan, now);
+        assert!(placements.is_empty());
+        let busy = TransferFailure::Call(CallError::Refused(Refusal::Overloaded));
+        fail(&mut plan, &sends[0], busy, now).unwrap();
+        let (_, sends, until) = steps(&mut plan, now);
+        assert!(sends.is_empty());
+        now = until.expect("there is something to wait for");
+    }
+    let (_, sends, _) = steps(&mut plan, now);
+    fail(&mut plan, &sends[0], TransferFailure::Call(CallError::Refused(Refusal::Overloaded)), now).unwrap();
+    let (placements, _, _) = steps(&mut plan, now + PATIENCE);
+    assert_eq!(placements[0].epoch, Epoch(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_never_succeeds_fails_the_upload_in_bounded_time() {
+    let start = Instant::now();
+    let mut now = start;
+    let mut plan = plan(None, 1);
+    plan.handle_cut(ChunkIndex(0), 10);
+    let error = loop {
+        let (placements, sends, until) = steps(&mut plan, now);
+        if let Some(request) = placements.first() {
+            plan.handle_placed(placement(0, request.epoch.0, &[1, 2, 3])).unwrap();
+        } else if let Some(send) = sends.first() {
+            if let Err(error) = fail(&mut plan, send, TransferFailure::Stalled, now) {
+                break error;
+            }
+        } else {
+            now = until.expect("there is something to wait for");
+        }
+    };
+    assert!(matches!(error, ClientError::ChunkUnwritable { .. }));
+    assert!(now - start < PATIENCE + Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_group_never_leaves_more_reports_than_one_request_takes() {
+    let now = Instant::now();
+    let mut plan = plan(None, 32);
+    let mut stuck = 0;
+    for index in 0..16 * 20 {
+        plan.handle_cut(ChunkIndex(index), 10);
+        let (placements, sends, _) = steps(&mut plan, now);
+        for send in sends {
+            if send.request.chunk.index.slot() == 7 {
+                stuck += 1;
+            } else {
+                plan.handle_written(&send, written());
+            }
+        }
+        for request in placements {
+            assert!(request.reports.len() <= REPORT_GROUPS_MAX);
+            plan.handle_placed(placement(request.group.0, 1, &[1, 2, 3])).unwrap();
+        }
+        assert!(plan.groups.values().filter(|group| group.placement.is_some()).count() <= REPORT_GROUPS_MAX);
+    }
+    assert_eq!(stuck, REPORT_GROUPS_MAX);
+    assert!(plan.take_last_reports().len() <= REPORT_GROUPS_MAX);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_placement_that_cannot_be_is_not_believed() {
+    let mut fresh = Plan::new(FileId(1), UploadNonce(2), None, 4, PATIENCE);
+    assert!(fresh.handle_placed(placement(0, 1, &[1])).is_err());
+    assert!(plan(None, 4).handle_placed(placement(0, 1, &[1, 2, 3])).is_err());
+}

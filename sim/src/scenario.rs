@@ -1,6 +1,7 @@
 //! The scenarios: what is done to a simulated world, and what must hold.
 
 mod calls;
+mod files;
 mod seams;
 
 use crate::network::Link;
@@ -16,14 +17,16 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scenario {
     /// Draws on every seam and on every source of randomness that libraries use: proves the world itself.
-    #[default]
     Seams,
     /// Nodes call each other over a bad network: proves the transport.
     Calls,
+    /// A user's files survive the end of the leader: proves the whole system.
+    #[default]
+    Files,
 }
 
 impl Scenario {
-    const ALL: [Scenario; 2] = [Scenario::Seams, Scenario::Calls];
+    const ALL: [Scenario; 3] = [Scenario::Seams, Scenario::Calls, Scenario::Files];
 
     /// Its name on the command line.
     #[must_use]
@@ -31,6 +34,7 @@ impl Scenario {
         match self {
             Scenario::Seams => "seams",
             Scenario::Calls => "calls",
+            Scenario::Files => "files",
         }
     }
 
@@ -44,7 +48,9 @@ impl Scenario {
     #[must_use]
     pub fn world(self) -> WorldSettings {
         match self {
-            Scenario::Seams | Scenario::Calls => WorldSettings { link: Link::lossy(), ..WorldSettings::default() },
+            Scenario::Seams | Scenario::Calls | Scenario::Files => {
+                WorldSettings { link: Link::lossy(), ..WorldSettings::default() }
+            }
         }
     }
 
@@ -56,6 +62,7 @@ impl Scenario {
         match self {
             Scenario::Seams => seams::play(world).await,
             Scenario::Calls => calls::play(world).await,
+            Scenario::Files => files::play(world).await,
         }
     }
 }

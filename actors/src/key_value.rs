@@ -5,6 +5,8 @@
 
 pub mod conformance;
 pub mod fjall;
+#[cfg(test)]
+pub(crate) mod memory;
 
 use std::ops::Bound;
 use std::sync::Arc;

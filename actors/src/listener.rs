@@ -21,16 +21,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A request that was let in. Its permit is given back when it is dropped.
 pub struct Admitted {
-    /// The request.
-    pub inbound: Inbound,
+    inbound: Box<Inbound>,
     permit: OwnedSemaphorePermit,
 }
 
 impl Admitted {
     /// The request, and its permit, to be dropped when the request is done.
-    #[must_use]
     pub fn into_parts(self) -> (Inbound, OwnedSemaphorePermit) {
-        (self.inbound, self.permit)
+        (*self.inbound, self.permit)
     }
 }
 
@@ -92,7 +90,7 @@ impl Dispatch for Router {
         match self.admit(&inbound) {
             Ok((route, permit)) => {
                 // If the actor ended just now, the request is dropped, and its stream reset.
-                let _ = (route.deliver)(Admitted { inbound, permit });
+                let _ = (route.deliver)(Admitted { inbound: Box::new(inbound), permit });
             }
             Err(refusal) => {
                 tracing::debug!(peer = %inbound.peer, service = ?inbound.service, %refusal, "request refused");

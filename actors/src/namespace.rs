@@ -112,9 +112,9 @@ where
 {
     let deadline = inbound.deadline;
     let answered = match inbound.decode::<R>() {
-        Ok(request) => tokio::time::timeout_at(deadline, answer(request, deadline))
-            .await
-            .unwrap_or(Err(Refusal::DeadlineExceeded)),
+        Ok(request) => {
+            tokio::time::timeout_at(deadline, answer(request, deadline)).await.unwrap_or(Err(Refusal::DeadlineExceeded))
+        }
         Err(refusal) => Err(refusal),
     };
     match answered {

@@ -289,11 +289,8 @@ impl WatcherArguments {
         let told = u32::try_from(beat.late_reports.len()).unwrap_or(u32::MAX);
         let mut reports_taken = 0;
         if told > 0 {
-            let command = Command::RecordCopies {
-                reporter: node,
-                incarnation: beat.incarnation,
-                reports: beat.late_reports,
-            };
+            let command =
+                Command::RecordCopies { reporter: node, incarnation: beat.incarnation, reports: beat.late_reports };
             match self.raft.write(command).await? {
                 Outcome::Recorded { taken } => reports_taken = taken,
                 _ => return Err(Refusal::Internal),

@@ -84,7 +84,7 @@ pub struct RaftEngine;
 #[derive(Debug, thiserror::Error)]
 pub enum RaftOpenError {
     /// The disk or a store failed.
-    #[error("the metadata of this node cannot be opened")]
+    #[error("the metadata of this node cannot be opened: {0}")]
     Storage(#[source] io::Error),
     /// The data directory is another node's.
     #[error("the data directory belongs to metadata node {found}; start it under that id, or use another directory")]
@@ -113,6 +113,9 @@ pub enum RaftOpenError {
         /// The term.
         marked: u64,
     },
+    /// The state cannot take what the log holds.
+    #[error(transparent)]
+    State(#[from] RaftFailure),
     /// Raft did not start.
     #[error("Raft did not start: {0}")]
     Start(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -152,12 +155,16 @@ impl RaftEngine {
         let store = opening.map_err(|killed| RaftOpenError::Storage(killed.into()))?;
         let store = store.map_err(|error| RaftOpenError::Storage(io::Error::other(error)))?;
         let log = LogStore::open(&scope, node, disk, store, machine.remembers_entries()).await?;
+        let released = log.watch_release();
         let network = Network { scope: scope.clone(), peers };
         let config = Arc::new(config().map_err(|error| RaftOpenError::Start(Box::new(error)))?);
         // Raft spawns its tasks through the scope of the running task.
         let starting = scope.enter(openraft::Raft::new(node.0, config, network, log, machine.clone())).await;
-        let raft = starting.map_err(|error| RaftOpenError::Start(Box::new(error)))?;
-        Ok(Engine::start(scope, node, address, raft, machine))
+        let raft = starting.map_err(|error| match machine.failure() {
+            Some(failure) => RaftOpenError::State(failure),
+            None => RaftOpenError::Start(Box::new(error)),
+        })?;
+        Ok(Engine::start(scope, node, address, raft, machine, released))
     }
 }
 

@@ -53,7 +53,9 @@ pub enum ClientError {
         name: FileName,
     },
     /// Too few storage nodes can take work to make a write durable.
-    #[error("a durable write needs {needed} storage nodes, and {available} can take work now\nsee `nodes` and start those that are missing")]
+    #[error(
+        "a durable write needs {needed} storage nodes, and {available} can take work now\nsee `nodes` and start those that are missing"
+    )]
     TooFewNodes {
         /// Copies that an acknowledgement needs.
         needed: u8,

@@ -57,7 +57,12 @@ enum Verdict {
 
 impl Leader {
     /// A way that begins at the seeds, of which there is at least one.
-    pub(crate) fn new(endpoint: Endpoint, entropy: Entropy, seeds: Vec<SocketAddr>, settings: ClientSettings) -> Leader {
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        entropy: Entropy,
+        seeds: Vec<SocketAddr>,
+        settings: ClientSettings,
+    ) -> Leader {
         let peers = endpoint.peers();
         let route = Mutex::new(Route::new(seeds));
         Leader { endpoint, peers, entropy, settings, route, met: AtomicBool::new(false) }
@@ -72,8 +77,7 @@ impl Leader {
             let next = self.route().next();
             let outcome = match next {
                 Next::Leader(leader) => {
-                    let to =
-                        Destination { address: leader.address, role: Role::Metadata, node: Some(leader.node) };
+                    let to = Destination { address: leader.address, role: Role::Metadata, node: Some(leader.node) };
                     self.attempt(&to, request).await
                 }
                 Next::Anyone(address, node) => {

@@ -61,7 +61,10 @@ impl FileSource {
             })
             .await??;
         if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is not a regular file", path.display())));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{} is not a regular file", path.display()),
+            ));
         }
         Ok(FileSource {
             reader: PipeSource::new(scope, file),

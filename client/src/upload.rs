@@ -224,11 +224,7 @@ impl<'a> Run<'a> {
     }
 
     /// A transfer has ended.
-    fn finish(
-        &mut self,
-        send: &plan::Send,
-        outcome: Result<ChunkWritten, TransferFailure>,
-    ) -> Result<(), ClientError> {
+    fn finish(&mut self, send: &plan::Send, outcome: Result<ChunkWritten, TransferFailure>) -> Result<(), ClientError> {
         let (client, now) = (self.client, Instant::now());
         let index = send.request.chunk.index;
         self.stops.remove(&index);

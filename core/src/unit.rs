@@ -20,7 +20,7 @@ const UNITS: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 <
 impl fmt::Display for ByteCount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (word, size) = UNITS.into_iter().find(|(_, size)| self.0 >= *size).unwrap_or(("B", 1));
-        if self.0 % size == 0 {
+        if self.0.is_multiple_of(size) {
             return write!(f, "{} {word}", self.0 / size);
         }
         // Tenths, rounded down, so that nothing is shown as larger than it is.

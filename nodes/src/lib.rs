@@ -10,6 +10,6 @@ pub mod node;
 pub mod settings;
 mod tree;
 
-pub use environment::{Environment, EnvironmentError};
 pub use dfs_actors::raft::InitialiseError;
+pub use environment::{Environment, EnvironmentError};
 pub use node::{InitialiseCluster, Node, StartError, start};

@@ -120,15 +120,8 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
 
     let (engine, tree, lock) = match settings.role {
         RoleSettings::Metadata => {
-            let raft = RaftEngine::open(OpenRaft {
-                world: &world,
-                node: settings.node,
-                address,
-                peers,
-                disk,
-                stores,
-            })
-            .await?;
+            let raft =
+                RaftEngine::open(OpenRaft { world: &world, node: settings.node, address, peers, disk, stores }).await?;
             let describe = {
                 let raft = raft.clone();
                 describe(&endpoint, restarts.clone(), move || raft.leadership().leader.is_some())
@@ -270,3 +263,6 @@ impl Node {
         self.supervisor.kill();
     }
 }
+
+#[cfg(test)]
+mod tests;

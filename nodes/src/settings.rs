@@ -225,6 +225,8 @@ impl NodeSettings {
     /// each other.
     pub fn load(role: Role, sources: &Sources<'_>) -> Result<NodeSettings, SettingsError> {
         let layers = Layers::read(role, sources)?;
+        // The first of the list is asked for first, so that an empty file is answered with the list's first key.
+        let node = layers.required("node", value::node_id)?;
         let settings = NodeSettings {
             role: match role {
                 Role::Storage => RoleSettings::Storage {
@@ -234,7 +236,7 @@ impl NodeSettings {
                 Role::Metadata => RoleSettings::Metadata,
                 Role::Client => return Err(SettingsError::NotANode),
             },
-            node: layers.required("node", value::node_id)?,
+            node,
             listen: layers.required("listen", value::address)?,
             advertise: layers.optional("advertise", value::address)?,
             data: layers.required_path("data")?,

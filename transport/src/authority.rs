@@ -126,6 +126,12 @@ impl Authority {
         self.domain
     }
 
+    /// The same authority, issuing in the name of another trust domain.
+    #[cfg(test)]
+    pub(crate) fn pretending(&self, domain: TrustDomain) -> Authority {
+        Authority { domain, ..Authority::from_pem(&self.certificate_pem, &self.key_pem()).unwrap() }
+    }
+
     /// Makes a key, and a certificate for it that is valid for `validity` from `now` on.
     ///
     /// # Errors

@@ -202,6 +202,16 @@ impl Endpoint {
         self.shared.world.scope.spawn(server::serve(self.shared.clone(), dispatch))
     }
 
+    #[cfg(test)]
+    pub(crate) fn shared_quinn(&self) -> &quinn::Endpoint {
+        &self.shared.quinn
+    }
+
+    #[cfg(test)]
+    pub(crate) fn config(&self) -> quinn::ClientConfig {
+        self.shared.client_config(Class::Control)
+    }
+
     /// What was refused since the endpoint was bound.
     #[must_use]
     pub fn refused(&self) -> Refused {

@@ -156,7 +156,6 @@ impl Exchange {
     ///
     /// # Errors
     /// [`CallError::Broken`] if something was cut off before.
-    #[allow(clippy::unused_async, reason = "finishing may have to wait once streams are pipelined")]
     pub async fn finish(&mut self) -> Result<(), CallError> {
         self.send.finish()
     }
@@ -184,8 +183,14 @@ impl Exchange {
         (self.send, self.receive)
     }
 
-    pub(crate) fn halves(&mut self) -> (&mut SendHalf, &mut ReceiveHalf) {
-        (&mut self.send, &mut self.receive)
+    /// Sends a whole request, header and all.
+    pub(crate) async fn send_request(&mut self, request: Bytes) -> Result<(), CallError> {
+        let sent = self.send.write(request).await;
+        self.explain(sent).await
+    }
+
+    pub(crate) fn receive_half(&mut self) -> &mut ReceiveHalf {
+        &mut self.receive
     }
 
     pub(crate) fn set_message_max(&mut self, message_max: usize) {
@@ -207,3 +212,6 @@ impl Exchange {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -256,6 +256,19 @@ impl Identity {
         Ok(Identity(Arc::new(Inner { peer, roots: Arc::new(roots), certified: Arc::new(certified), key })))
     }
 
+    /// An identity whose certificate another authority may have issued.
+    #[cfg(test)]
+    pub(crate) fn from_pem_unchecked(authority: &str, certificate: &str, key: &str) -> Identity {
+        let authorities = certificates(Part::Authority, authority).unwrap();
+        let chain = certificates(Part::Certificate, certificate).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let peer = PeerIdentity::of_certificate(&chain[0]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(authorities);
+        let certified = CertifiedKey::from_der(chain, key.clone_key(), &tls::provider()).unwrap();
+        Identity(Arc::new(Inner { peer, roots: Arc::new(roots), certified: Arc::new(certified), key }))
+    }
+
     /// Who one is oneself.
     #[must_use]
     pub fn peer(&self) -> &PeerIdentity {

@@ -5,6 +5,8 @@
 pub mod authority;
 pub mod endpoint;
 pub mod exchange;
+#[cfg(test)]
+mod fixture;
 mod frame;
 mod hello;
 pub mod identity;

@@ -119,7 +119,7 @@ impl Peers {
         let mut exchange = Exchange::new(send, receive, deadline, message_max);
         let request = frame::encode_request(header, request, message_max)
             .map_err(|frame::TooLarge| CallError::Refused(Refusal::TooLarge))?;
-        exchange.halves().0.send_request(request).await?;
+        exchange.send_request(request).await?;
         Ok(exchange)
     }
 
@@ -141,6 +141,16 @@ impl Peers {
             }
         }
         Err(CallError::Unreachable(UnreachableReason::Lost))
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn connection(
+        &self,
+        to: &Destination,
+        class: Class,
+        deadline: Instant,
+    ) -> Result<Arc<quinn::Connection>, UnreachableReason> {
+        self.slot(to, class).connection(&self.shared, deadline).await
     }
 
     fn slot(&self, to: &Destination, class: Class) -> Arc<Slot> {

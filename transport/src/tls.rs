@@ -169,3 +169,19 @@ impl quinn::crypto::HmacKey for ResetKey {
         if expected.as_ref() == signature { Ok(()) } else { Err(quinn::crypto::CryptoError) }
     }
 }
+
+/// A client that trusts the identity's authority but has no certificate of its own.
+#[cfg(test)]
+pub(crate) fn anonymous_client(identity: &Identity) -> quinn::ClientConfig {
+    let provider = Arc::new(provider());
+    let verifier = ChainVerifier { roots: identity.roots(), algorithms: provider.signature_verification_algorithms };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(config).unwrap();
+    quinn::ClientConfig::new(Arc::new(crypto))
+}

@@ -122,14 +122,27 @@ pub fn content(seed: u64, length: u32) -> Vec<u8> {
 }
 
 /// Opens a store with small segments and no reserve.
+///
+/// # Panics
+/// The store cannot be opened.
 pub async fn open(place: Place) -> ChunkStore {
     try_open(place).await.expect("the store opens")
 }
 
-/// Opens a store with small segments and no reserve, if that can be done.
+/// Opens a store with small segments and no reserve.
+///
+/// # Errors
+/// Those of the store.
 pub async fn try_open(place: Place) -> Result<ChunkStore, StoreError> {
+    open_with(place, StoreSettings { reserve_bytes: Some(0), segment_bytes: SEGMENT_BYTES }).await
+}
+
+/// Opens a store as it is told.
+///
+/// # Errors
+/// Those of the store.
+pub async fn open_with(place: Place, settings: StoreSettings) -> Result<ChunkStore, StoreError> {
     let Place { scope, disk, index, entropy } = place;
-    let settings = StoreSettings { reserve_bytes: Some(0), segment_bytes: SEGMENT_BYTES };
     ChunkStore::open(OpenStore { scope: &scope, disk, index, entropy, settings }).await
 }
 

@@ -46,6 +46,8 @@ const TRAILER_BLOCK_BYTES: usize = 4 + 32;
 /// Payloads up to this lie directly behind the header; larger ones begin on a page of their own, so that they can be
 /// read and written past the page cache.
 const SMALL_PAYLOAD_BYTES_MAX: u32 = 60 * 1024;
+/// A page of nothing.
+pub static ZERO_PAGE: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
 const VERSION: u16 = 1;
 const HEADER_MAGIC: [u8; 8] = *b"DFS-REC\n";
 const TRAILER_MAGIC: [u8; 8] = *b"DFS-END\n";

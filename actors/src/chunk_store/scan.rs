@@ -5,7 +5,7 @@
 //! what lies before it.
 
 use super::index::Location;
-use super::record::{HEADER_BYTES, Header, Owner, PAGE_BYTES, Position, RecordKey, State, Trailer};
+use super::record::{HEADER_BYTES, Header, Owner, PAGE_BYTES, Position, RecordKey, State, Trailer, ZERO_PAGE};
 use crate::disk::DiskFile;
 use dfs_core::checksum::Digest;
 use dfs_core::limit::BLOCK_BYTES;
@@ -82,7 +82,7 @@ impl<'s> Scan<'s> {
                     return Ok(Some(header));
                 }
                 self.at.offset += PAGE_BYTES;
-                if page.iter().any(|byte| *byte != 0) {
+                if page != &ZERO_PAGE[..page.len()] {
                     self.used = self.at.offset.min(self.length);
                 }
             }

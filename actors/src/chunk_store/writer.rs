@@ -8,7 +8,7 @@ use super::StoreError;
 use super::engine::Engine;
 use super::flush::Sealed;
 use super::ledger::Claim;
-use super::record::{HEADER_BYTES, Header, PAGE_BYTES, Trailer};
+use super::record::{HEADER_BYTES, Header, Trailer, ZERO_PAGE};
 use super::segment::Segment;
 use bytes::Bytes;
 use dfs_core::checksum::ChunkSums;
@@ -19,7 +19,6 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Bytes that a writer gathers before it bothers the lane.
 const GATHER_BYTES: u32 = 256 * 1024;
-static ZEROS: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
 
 /// Writes one chunk. Dropping it before [`ChunkWriter::seal`] gives the write up.
 #[must_use = "dropping a writer gives the write up"]
@@ -196,7 +195,7 @@ impl WriteJob {
         let mut slices = Vec::with_capacity(self.pieces.len() + 3);
         if let Some(header) = &self.header {
             slices.push(IoSlice::new(header));
-            slices.push(IoSlice::new(&ZEROS[..self.gap]));
+            slices.push(IoSlice::new(&ZERO_PAGE[..self.gap]));
         }
         slices.extend(self.pieces.iter().map(|piece| IoSlice::new(piece)));
         slices.push(IoSlice::new(&self.trailer));

@@ -225,9 +225,8 @@ impl NamespaceArguments {
         let leadership = self.raft.leadership();
         let leader = leadership.leader.ok_or(Refusal::Unavailable)?;
         let metadata = self.metadata_nodes();
-        let responds = |node: &&MetadataNodeInfo| {
-            node.leads || node.silent_ms.is_some_and(|silent| silent < RESPONDING_MS)
-        };
+        let responds =
+            |node: &&MetadataNodeInfo| node.leads || node.silent_ms.is_some_and(|silent| silent < RESPONDING_MS);
         let storage = self.storage_nodes(self.registered().await?, deadline).await?;
         let in_state = |health| count(storage.iter().filter(|node| node.health == health).count());
         let beating = || storage.iter().filter(|node| node.health == Health::Alive).filter_map(|node| node.load);

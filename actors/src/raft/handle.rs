@@ -1,6 +1,7 @@
 //! The handle to a running engine: what the rest of the node may ask of Raft.
 
 use super::clock::Clock;
+use super::log_store::Released;
 use super::state::{MemberProgress, RaftState, watch_raft};
 use super::state_machine::StateMachine;
 use super::types::{Member, TypeConfig};
@@ -35,6 +36,9 @@ const QUORUM_SILENCE_MAX: Duration = Duration::from_secs(2);
 /// How long the first election and the first entry may take.
 const INITIALISE_WAIT: Duration = Duration::from_secs(10);
 
+/// How long those who use log and state may take to notice that Raft was shut down.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
+
 pub(super) struct Engine {
     pub(super) scope: Scope,
     pub(super) raft: openraft::Raft<TypeConfig, StateMachine>,
@@ -43,7 +47,8 @@ pub(super) struct Engine {
     pub(super) receiving: Semaphore,
     node: NodeId,
     address: SocketAddr,
-    clock: Clock,
+    clock: Arc<Clock>,
+    log: Released,
     writes: Semaphore,
     states: watch::Receiver<RaftState>,
     _watcher: OwnedTask<()>,
@@ -80,11 +85,13 @@ impl Engine {
         address: SocketAddr,
         raft: openraft::Raft<TypeConfig, StateMachine>,
         machine: StateMachine,
+        log: Released,
     ) -> RaftHandle {
         let metrics = raft.metrics();
         let present = RaftState::new(&metrics.borrow_watched(), *machine.summary().borrow(), None);
         let (sender, states) = watch::channel(present);
-        let watcher = scope.spawn(watch_raft(metrics, machine.clone(), sender)).owned();
+        let clock = Arc::new(Clock::default());
+        let watcher = scope.spawn(watch_raft(metrics, machine.clone(), clock.clone(), sender)).owned();
         RaftHandle(Arc::new(Engine {
             scope,
             raft,
@@ -92,7 +99,8 @@ impl Engine {
             receiving: Semaphore::new(1),
             node,
             address,
-            clock: Clock::default(),
+            clock,
+            log,
             writes: Semaphore::new(METADATA_REQUESTS_MAX),
             states,
             _watcher: watcher,
@@ -282,11 +290,20 @@ impl RaftHandle {
         stopped.ok().and_then(|state| state.running.err()).unwrap_or(RaftFailure::Stopped)
     }
 
-    /// Stops Raft and gives the stores back; handles that are left refuse everything.
+    /// Stops Raft and gives the stores back, so that the engine can be opened again; handles that are left refuse
+    /// everything. Views that are held longer than a moment keep the state's store open beyond that.
     pub async fn shutdown(&self) {
         // A core that has ended already is what is wanted.
         let _ = self.0.raft.shutdown().await;
-        self.0.machine.close();
+        let state = self.0.machine.close();
+        let closed = async {
+            while !self.0.log.is_complete() || state.strong_count() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if timeout(CLOSE_WAIT, closed).await.is_err() {
+            tracing::warn!("Raft stopped, but its log or state is still in use");
+        }
     }
 
     fn check_leads(&self, state: &RaftState) -> Result<(), Refusal> {

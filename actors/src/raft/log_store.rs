@@ -132,6 +132,11 @@ impl LogStore {
         Ok(LogStore(shared))
     }
 
+    /// Whether anybody still has the log open.
+    pub(super) fn watch_release(&self) -> Released {
+        Released(Arc::downgrade(&self.0))
+    }
+
     /// Queues a change, which must fit the state that `prepare` leaves, and returns what awaits its durability.
     async fn write(&self, prepare: impl FnOnce(&mut State) -> Option<Change>) -> io::Result<()> {
         let (done, durable) = TypeConfig::oneshot();
@@ -142,6 +147,16 @@ impl LogStore {
         }
         self.0.kick();
         durable.await.map_err(|_| io::Error::from(Killed))?
+    }
+}
+
+/// Tells when a log is closed.
+pub(super) struct Released(Weak<Shared>);
+
+impl Released {
+    /// Whether all handles are gone, and with them the store.
+    pub(super) fn is_complete(&self) -> bool {
+        self.0.strong_count() == 0
     }
 }
 
@@ -161,15 +176,15 @@ impl Shared {
 
     /// On the lane: makes one group of writes durable.
     fn flush(&self) -> FlushedGroup {
-        let (writes, committed, mut durable) = {
+        let (mut writes, committed, mut durable) = {
             let mut state = self.state();
             (state.queue.take_group(), state.committed, state.durable)
         };
-        let outcome = self.commit(&writes, committed, &mut durable);
+        let outcome = self.commit(&mut writes, committed, &mut durable);
         FlushedGroup { writes, durable, outcome }
     }
 
-    fn commit(&self, writes: &[Write], committed: Option<LogId>, durable: &mut Mark) -> io::Result<()> {
+    fn commit(&self, writes: &mut [Write], committed: Option<LogId>, durable: &mut Mark) -> io::Result<()> {
         let mut batch = Batch::new();
         let mut lowest = durable.log;
         for write in writes {
@@ -328,17 +343,20 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = LogEntry> + openraft::OptionalSend,
         I::IntoIter: openraft::OptionalSend,
     {
-        let encoded: Vec<(LogEntry, Vec<u8>)> =
-            entries.into_iter().map(|entry| (entry.clone(), read::encode_entry(&entry))).collect();
+        let with_bytes = |entry: LogEntry| {
+            let bytes = read::encode_entry(&entry);
+            (entry, bytes)
+        };
+        let encoded: Vec<(LogEntry, Vec<u8>)> = entries.into_iter().map(with_bytes).collect();
         {
             let mut state = self.0.state();
             let sequence = state.queue.next_sequence();
             let mut pairs = Vec::with_capacity(encoded.len());
             for (entry, bytes) in encoded {
-                state.last = Some(entry.log_id);
-                pairs.push((entry.log_id, bytes));
-                let size = pairs.last().map_or(0, |(_, bytes)| bytes.len());
+                let (id, size) = (entry.log_id, bytes.len());
+                state.last = Some(id);
                 state.tail.push(entry, size, sequence);
+                pairs.push((id, bytes));
             }
             state.queue.push(Change::Append(pairs), callback);
         }
@@ -350,9 +368,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         self.write(|state| {
             let first = after.map_or(0, |after| after.index + 1);
             let last = state.last?.index;
+            if first > last {
+                return None;
+            }
             state.last = after.or(state.purged);
             state.tail.truncate(first);
-            (first <= last).then_some(Change::Truncate { first, last, left: state.last })
+            Some(Change::Truncate { first, last, left: state.last })
         })
         .await
     }

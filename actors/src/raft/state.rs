@@ -1,6 +1,7 @@
 //! What Raft says of itself, in words of our own, and the task that keeps it up to date.
 
 use super::RaftFailure;
+use super::clock::Clock;
 use super::state_machine::{StateMachine, Summary};
 use super::types::{StoredMembership, TypeConfig};
 use dfs_core::id::{ClusterId, NodeId};
@@ -10,6 +11,7 @@ use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{RaftMetrics, ServerState};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// What a member does at the moment.
@@ -97,6 +99,7 @@ fn address_of(membership: &StoredMembership, node: u64) -> Option<NodeAddress> {
 pub(super) async fn watch_raft(
     mut metrics: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
     machine: StateMachine,
+    clock: Arc<Clock>,
     states: watch::Sender<RaftState>,
 ) {
     let mut summaries = machine.summary();
@@ -107,6 +110,10 @@ pub(super) async fn watch_raft(
             && failure != RaftFailure::Stopped
         {
             tracing::error!(error = %failure, "Raft stopped; this node must end");
+        }
+        if state.leads() {
+            // The clock of a leader starts when it begins to lead, not with its first write.
+            clock.read(state.term, state.cluster_time);
         }
         publish(&states, state);
         if states.borrow().running.is_err() {

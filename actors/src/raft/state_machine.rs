@@ -9,6 +9,8 @@
 //! it panics everywhere and again after every restart, so that is told apart from a failing disk.
 
 mod install;
+#[cfg(test)]
+mod tests;
 
 use super::RaftFailure;
 use super::codec::{self, LogIdForm, StoredMembershipForm};
@@ -26,7 +28,7 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
 
 /// The log id that the state has reached.
@@ -93,10 +95,10 @@ impl StateMachine {
         *lock(&self.0.failure)
     }
 
-    /// Gives the stores back. Views that are still held keep theirs until they are dropped.
-    pub(super) fn close(&self) {
-        lock(&self.0.state).take();
+    /// Gives the stores back. Views that are still held keep theirs until they are dropped: what is returned tells.
+    pub(super) fn close(&self) -> Weak<StateStore> {
         lock(&self.0.retired).clear();
+        lock(&self.0.state).take().map_or_else(Weak::new, |state| Arc::downgrade(&state))
     }
 
     fn current(&self) -> io::Result<Arc<StateStore>> {

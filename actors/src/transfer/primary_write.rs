@@ -16,9 +16,7 @@ use crate::replicator::PendingCopies;
 use bytes::Bytes;
 use dfs_core::checksum::{ChunkHasher, ChunkSums, Digest};
 use dfs_core::id::NodeId;
-use dfs_core::limit::{
-    CHUNK_BYTES_MAX, FORWARD_STALL_MS, REPLICATION_MAX, STRAGGLER_WAIT_MS, WRITE_PIECE_BYTES,
-};
+use dfs_core::limit::{CHUNK_BYTES_MAX, FORWARD_STALL_MS, REPLICATION_MAX, STRAGGLER_WAIT_MS, WRITE_PIECE_BYTES};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::NodeAddress;
 use dfs_core::wire::chunk::{ChunkWritten, WriteAnswer, WriteChunk, WriteReplica, WriteTrailer};
@@ -80,7 +78,9 @@ async fn write(
     deadline: Instant,
 ) -> Result<(ChunkWritten, u32), TransferError> {
     match transfers.store.begin_write(request.chunk, request.epoch, request.length).await {
-        Ok(BeginWrite::Held(checksum)) => Ok((held(transfers, request, exchange, checksum, deadline).await?, request.length)),
+        Ok(BeginWrite::Held(checksum)) => {
+            Ok((held(transfers, request, exchange, checksum, deadline).await?, request.length))
+        }
         Ok(BeginWrite::Write(writer)) => {
             let mut replication = Replication::open(transfers, request, deadline);
             replication.await_accepts().await?;

@@ -40,11 +40,7 @@ pub(super) struct Wanted {
 }
 
 /// Reads a chunk, from any replica.
-pub(super) async fn fetch_chunk(
-    client: &Inner,
-    wanted: Wanted,
-    locations: &Locations,
-) -> Result<Bytes, ClientError> {
+pub(super) async fn fetch_chunk(client: &Inner, wanted: Wanted, locations: &Locations) -> Result<Bytes, ClientError> {
     const UNKNOWN: ClientError = ClientError::Nonsense("a chunk of the file is not known");
     let begun = Instant::now();
     let (file, index) = (wanted.chunk.file, wanted.chunk.index);
@@ -130,10 +126,7 @@ async fn check_bytes(scope: &Scope, bytes: Bytes, sums: ChunkSums) -> Result<Byt
 }
 
 /// Waits for one step of a transfer, but not for ever.
-async fn moving<T>(
-    patience: Duration,
-    step: impl Future<Output = Result<T, CallError>>,
-) -> Result<T, TransferFailure> {
+async fn moving<T>(patience: Duration, step: impl Future<Output = Result<T, CallError>>) -> Result<T, TransferFailure> {
     Ok(timeout(patience, step).await.map_err(|_| TransferFailure::Stalled)??)
 }
 

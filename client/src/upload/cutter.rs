@@ -70,11 +70,8 @@ impl<S: Source> Cutter<S> {
         }
         let index = u32::try_from(self.next).map(ChunkIndex).map_err(|_| ClientError::TooLarge)?;
         self.next += 1;
-        let (pieces, sums) = if length <= HASH_INLINE_BYTES {
-            hash(pieces)
-        } else {
-            self.scope.blocking(move || hash(pieces)).await?
-        };
+        let (pieces, sums) =
+            if length <= HASH_INLINE_BYTES { hash(pieces) } else { self.scope.blocking(move || hash(pieces)).await? };
         Ok(Some(Chunk { index, pieces, sums, _memory: memory }))
     }
 

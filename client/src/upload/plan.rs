@@ -199,8 +199,7 @@ impl Plan {
     pub(super) fn handle_cut(&mut self, index: ChunkIndex, length: u32) {
         let group = self.groups.entry(index.group()).or_insert_with(Group::new);
         group.cut += 1;
-        let waiting =
-            Waiting { length, sending: false, busy: 0, not_before: None, backoff: Backoff::storage() };
+        let waiting = Waiting { length, sending: false, busy: 0, not_before: None, backoff: Backoff::storage() };
         group.waiting.insert(index, waiting);
         let following = u64::from(index.group().0) + 1;
         let exists = self.chunks_total.is_some_and(|total| following * u64::from(CHUNKS_PER_GROUP) < total);
@@ -243,12 +242,8 @@ impl Plan {
                 self.groups.remove(&index.group());
             }
         }
-        let report = ChunkReport {
-            index,
-            length: send.request.length,
-            checksum: written.checksum,
-            holders: written.holders,
-        };
+        let report =
+            ChunkReport { index, length: send.request.length, checksum: written.checksum, holders: written.holders };
         self.reports.add(send.request.epoch, report);
     }
 
@@ -264,6 +259,7 @@ impl Plan {
         let index = send.request.chunk.index;
         self.sending -= 1;
         let Some(group) = self.groups.get_mut(&index.group()) else { return Ok(Vec::new()) };
+        let first = group.failing_since.is_none();
         let since = *group.failing_since.get_or_insert(now);
         let waited = now.saturating_duration_since(since);
         if waited >= self.patience {
@@ -281,7 +277,7 @@ impl Plan {
         if group.wanted.is_none() {
             group.wanted = Some(send.request.epoch.next());
             // The first other placement is asked for at once, further ones after a while.
-            group.not_before = (since < now).then(|| now + entropy.jitter(group.backoff.next()));
+            group.not_before = (!first).then(|| now + entropy.jitter(group.backoff.next()));
         }
         let Reaction::Elsewhere { blamed } = reaction else { return Ok(Vec::new()) };
         let stopped: Vec<ChunkIndex> = group
@@ -307,7 +303,10 @@ impl Plan {
     /// The reports that the commit carries.
     pub(super) fn take_last_reports(&mut self) -> Vec<GroupReport> {
         let last = self.reports.take(None);
-        assert!(self.reports.take(None).is_empty(), "so few groups are open at once that their reports fit one request");
+        assert!(
+            self.reports.take(None).is_empty(),
+            "so few groups are open at once that their reports fit one request"
+        );
         last
     }
 }

@@ -62,10 +62,7 @@ fn parts(piece: &Bytes) -> impl Iterator<Item = Bytes> {
 }
 
 /// Waits for one step of a transfer, but not for ever.
-async fn moving<T>(
-    stall: Duration,
-    step: impl Future<Output = Result<T, CallError>>,
-) -> Result<T, TransferFailure> {
+async fn moving<T>(stall: Duration, step: impl Future<Output = Result<T, CallError>>) -> Result<T, TransferFailure> {
     Ok(timeout(stall, step).await.map_err(|_| TransferFailure::Stalled)??)
 }
 
@@ -79,8 +76,7 @@ fn check_written(
     if written.checksum != chunk.sums.checksum() {
         return Err(TransferFailure::WrongBytes);
     }
-    let placed: BTreeSet<NodeId> =
-        request.replicas.iter().map(|replica| replica.node).chain([primary]).collect();
+    let placed: BTreeSet<NodeId> = request.replicas.iter().map(|replica| replica.node).chain([primary]).collect();
     let holders: BTreeSet<NodeId> = written.holders.iter().copied().collect();
     let fits = holders.len() == written.holders.len() && holders.is_subset(&placed);
     if !fits || holders.len() < usize::from(request.write_quorum) {

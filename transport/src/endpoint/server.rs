@@ -225,7 +225,7 @@ async fn receive_request(
     session: &Session,
     exchange: &mut Exchange,
 ) -> Result<(RequestHeader, Service, bytes::Bytes, OwnedSemaphorePermit), Fault> {
-    let header = exchange.halves().1.receive_request_header().await?.ok_or(Fault::Broken)?;
+    let header = exchange.receive_half().receive_request_header().await?.ok_or(Fault::Broken)?;
     let header = RequestHeader::decode(header).map_err(|_| Fault::Refused(Refusal::Malformed))?;
     let service = Service::from_number(header.service).ok_or(Fault::Refused(Refusal::UnknownMethod))?;
     let message_max = message_bytes_max(service);
@@ -236,6 +236,6 @@ async fn receive_request(
     let permit = session.bounds.request_bytes.clone().try_acquire_many_owned(header.length);
     let permit = permit.map_err(|_| Fault::Refused(Refusal::Overloaded))?;
     exchange.set_deadline(Instant::now() + MESSAGE_WAIT);
-    let message = exchange.halves().1.receive_request_message(header).await?;
+    let message = exchange.receive_half().receive_request_message(header).await?;
     Ok((header, service, message, permit))
 }

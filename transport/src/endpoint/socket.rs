@@ -68,3 +68,60 @@ impl AsyncUdpSocket for SplittingSocket {
         self.0.may_fragment()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+    use std::sync::Mutex;
+
+    /// Records what it is handed.
+    #[derive(Debug, Default)]
+    struct Recorder(Mutex<Vec<(usize, Option<usize>)>>);
+
+    impl AsyncUdpSocket for Recorder {
+        fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+            unreachable!("nothing here waits")
+        }
+
+        fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+            self.0.lock().unwrap().push((transmit.contents.len(), transmit.segment_size));
+            Ok(())
+        }
+
+        fn poll_recv(
+            &self,
+            _: &mut Context<'_>,
+            _: &mut [IoSliceMut<'_>],
+            _: &mut [RecvMeta],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            Ok((Ipv4Addr::LOCALHOST, 1).into())
+        }
+    }
+
+    fn sends(bytes: usize, segment_size: Option<usize>) -> Vec<(usize, Option<usize>)> {
+        let recorder = Arc::new(Recorder::default());
+        let contents = vec![0; bytes];
+        let destination = (Ipv4Addr::LOCALHOST, 2).into();
+        let transmit = Transmit { destination, ecn: None, contents: &contents, segment_size, src_ip: None };
+        SplittingSocket::new(recorder.clone()).try_send(&transmit).unwrap();
+        let sends = recorder.0.lock().unwrap();
+        sends.clone()
+    }
+
+    #[test]
+    fn an_oversized_send_is_split_between_packets() {
+        assert_eq!(sends(10 * 9000, Some(9000)), [(63_000, Some(9000)), (27_000, Some(9000))]);
+        assert_eq!(sends(5 * 16_000 + 7, Some(16_000)), [(64_000, Some(16_000)), (16_007, Some(16_000))]);
+    }
+
+    #[test]
+    fn a_send_that_fits_is_left_alone() {
+        assert_eq!(sends(10 * 6500, Some(6500)), [(65_000, Some(6500))]);
+        assert_eq!(sends(1200, None), [(1200, None)]);
+    }
+}

@@ -124,11 +124,6 @@ impl SendHalf {
             }
         }
     }
-
-    /// Hands a whole request to QUIC.
-    pub(crate) async fn send_request(&mut self, request: Bytes) -> Result<(), CallError> {
-        Ok(self.write(request).await?)
-    }
 }
 
 impl Drop for SendHalf {

@@ -85,7 +85,7 @@ pub(crate) fn identify(shared: &Shared, connection: &Connection) -> Result<PeerI
 
 /// The other side's hello; `Some` refusal if it is not one, `None` if the connection is gone.
 pub(crate) async fn receive_hello(exchange: &mut Exchange) -> Result<Hello, Option<Refusal>> {
-    match exchange.halves().1.receive_frame().await {
+    match exchange.receive_half().receive_frame().await {
         Ok(Some((FrameKind::Message, bytes))) => Hello::decode(&bytes).map_err(Some),
         Ok(_) => Err(Some(Refusal::Malformed)),
         Err(CallError::Broken) => Err(None),

@@ -49,6 +49,7 @@ impl EntropySource for SystemEntropy {
 struct UdpNetwork;
 
 impl Network for UdpNetwork {
+    #[allow(clippy::disallowed_methods, reason = "the one owner of UDP sockets")]
     fn bind(&self, address: SocketAddr) -> io::Result<Arc<dyn quinn::AsyncUdpSocket>> {
         let socket = std::net::UdpSocket::bind(address)?;
         let options = quinn::udp::UdpSockRef::from(&socket);

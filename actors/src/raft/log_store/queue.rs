@@ -33,15 +33,13 @@ impl Change {
         }
     }
 
-    /// Adds the change to a batch, and to what is durable after it.
-    pub(super) fn add_to(&self, batch: &mut Batch, durable: &mut Mark) {
+    /// Moves the change into a batch, and into what is durable after it.
+    pub(super) fn add_to(&mut self, batch: &mut Batch, durable: &mut Mark) {
         match self {
             Change::Append(entries) => {
-                for (id, bytes) in entries {
-                    batch.put(entry_key(id.index), bytes.clone());
-                }
-                if let Some((last, _)) = entries.last() {
-                    durable.log = Some((*last).into());
+                for (id, bytes) in std::mem::take(entries) {
+                    batch.put(entry_key(id.index), bytes);
+                    durable.log = Some(id.into());
                 }
             }
             Change::Vote(vote) => {
@@ -115,6 +113,12 @@ impl Queue {
         } else {
             self.writes.push_back(write);
         }
+    }
+
+    /// How many writes wait.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.writes.len()
     }
 
     /// Whether a job is to be started now.

@@ -89,7 +89,9 @@ impl StateMachine {
         })?;
         let copy = copy.finish()?;
         let mut batch = Batch::new();
-        batch.put(MEMBERSHIP_KEY, codec::encode(&StoredMembershipForm::from(&meta.last_membership)));
+        if meta.last_membership.log_id().is_some() {
+            batch.put(MEMBERSHIP_KEY, codec::encode(&StoredMembershipForm::from(&meta.last_membership)));
+        }
         if let Some(last) = meta.last_log_id {
             batch.put(APPLIED_KEY, codec::encode(&LogIdForm::from(last)));
         }

@@ -40,6 +40,8 @@ fn full_machine() -> Machine {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+
     #[test]
     fn arbitrary_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..400)) {
         decode_all(&bytes);

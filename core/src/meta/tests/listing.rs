@@ -25,6 +25,8 @@ fn texts(page: &FilePage) -> Vec<&str> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+
     #[test]
     fn a_page_is_a_slice_of_the_sorted_names(
         names in vec("[ab!0]{1,2}(/[ab!0]{1,2}){0,3}", 0..60),

@@ -117,12 +117,12 @@ fn expected(model: &mut Model, command: &Command) -> Result<Outcome, Refusal> {
 }
 
 /// Compares all that can be asked.
-fn check(machine: &Machine, model: &Model) {
+fn check(machine: &Machine, model: &Model) -> Result<(), TestCaseError> {
     let visible: Vec<FileInfo> = model.visible.values().map(|(file, size)| model.info(*file, *size)).collect();
-    assert_eq!(machine.list("", None, 1000).files, visible);
+    prop_assert_eq!(machine.list("", None, 1000).files, visible.clone());
     for info in &visible {
-        assert_eq!(machine.stat(info.name.as_str()).as_ref(), Ok(info));
-        assert_eq!(stat(&machine.state, &FileTarget::Id(info.file)).unwrap().as_ref(), Ok(info));
+        prop_assert_eq!(machine.stat(info.name.as_str()), Ok(info.clone()));
+        prop_assert_eq!(stat(&machine.state, &FileTarget::Id(info.file)).unwrap(), Ok(info.clone()));
     }
     for file in model.uploads.keys() {
         let located = locate(&machine.state, &LocateGroups { file: *file, first: GroupIndex(0), limit: 64 }).unwrap();
@@ -130,20 +130,22 @@ fn check(machine: &Machine, model: &Model) {
             groups.iter_mut().for_each(|group| group.holders.sort_by_key(|holder| holder.node));
             groups
         });
-        assert_eq!(located, model.locate(*file), "file {file}");
+        prop_assert_eq!(located, model.locate(*file), "file {}", file);
     }
     let totals = totals(&machine.state).unwrap();
     let open = model.uploads.values().filter(|upload| upload.state == State::Open).count();
-    assert_eq!(totals.files, visible.len() as u64);
-    assert_eq!(totals.file_bytes, visible.iter().map(|info| info.size).sum::<u64>());
-    assert_eq!(totals.open_uploads, open as u64);
+    prop_assert_eq!(totals.files, visible.len() as u64);
+    prop_assert_eq!(totals.file_bytes, visible.iter().map(|info| info.size).sum::<u64>());
+    prop_assert_eq!(totals.open_uploads, open as u64);
     let directories: std::collections::BTreeSet<&str> =
         (model.visible.keys()).flat_map(|name| name.match_indices('/').map(|(at, _)| &name[..at])).collect();
-    assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 3).count(), directories.len());
-    assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 6).count(), open);
+    prop_assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 3).count(), directories.len());
+    prop_assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 6).count(), open);
+    Ok(())
 }
 
-fn live(steps: &[Step]) -> (Machine, Model) {
+/// Failures are values, so that shrinking stays quick and quiet.
+fn live(steps: &[Step]) -> Result<Machine, TestCaseError> {
     let mut machine = Machine::with_nodes(NODES);
     let mut model = Model { nodes: NODES, ..Model::default() };
     for step in steps {
@@ -153,25 +155,25 @@ fn live(steps: &[Step]) -> (Machine, Model) {
         }
         let command = command(step, &model, &machine.log);
         let told = expected(&mut model, &command);
-        assert_eq!(machine.apply(command.clone()), told, "{command:?}");
-        check(&machine, &model);
+        prop_assert_eq!(machine.apply(command.clone()), told, "{:?}", command);
+        check(&machine, &model)?;
     }
-    (machine, model)
+    Ok(machine)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_state_machine_answers_like_the_naive_model(steps in vec(step(), 1..60)) {
-        live(&steps);
+        live(&steps)?;
     }
 
     #[test]
     fn the_same_log_in_any_batches_gives_the_same_state(
         steps in vec(step(), 1..40), sizes in vec(1_usize..9, 1..10),
     ) {
-        let (machine, _) = live(&steps);
+        let machine = live(&steps)?;
         let mut state = Memory::default();
         let mut log = &machine.log[..];
         for size in sizes.iter().cycle() {

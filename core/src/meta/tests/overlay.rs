@@ -10,6 +10,8 @@ fn bound() -> impl Strategy<Value = Bound<Vec<u8>>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+
     #[test]
     fn an_overlay_scans_like_the_map_with_its_changes_written(
         base in btree_map(vec(0_u8..4, 0..3), vec(any::<u8>(), 0..2), 0..20),

@@ -1,0 +1,126 @@
+//! Rot: bytes on the disk that are not what was written.
+
+use super::machine::Machine;
+use crate::chunk_store::conformance::{chunk, content, get, open, put};
+use crate::chunk_store::segment::path;
+use crate::chunk_store::{ChunkStore, StoreError};
+use dfs_core::id::Epoch;
+use dfs_transport::world::World;
+
+/// A store with a small and a large chunk, and one behind each.
+async fn filled(machine: &Machine, world: &World) -> ChunkStore {
+    let store = open(machine.place(world)).await;
+    for (number, size) in [(0, 5000), (1, 3000), (2, 150_000), (3, 10)] {
+        put(&store, chunk(number), Epoch(1), &content(number, size)).await.unwrap();
+    }
+    store
+}
+
+#[tokio::test]
+async fn a_flipped_bit_is_never_served() {
+    let world = World::production("test");
+    let machine = Machine::new();
+    let store = filled(&machine, &world).await;
+    let mut refused = 0;
+    for (number, size, from, to) in [(0, 5000, 0, 8192), (2, 150_000, 12_288, 12_288 + 155_648)] {
+        for at in (from..to).step_by(if number == 0 { 7 } else { 401 }) {
+            let flip = || machine.with_file(&path(0), |bytes| bytes[at] ^= 1 << (at % 8));
+            flip();
+            match get(&store, chunk(number), Epoch(1)).await {
+                Ok(bytes) => assert!(bytes == content(number, size), "byte {at}"),
+                Err(StoreError::Damaged) => refused += 1,
+                Err(error) => panic!("byte {at}: {error}"),
+            }
+            flip();
+        }
+    }
+    assert!(refused > 800, "{refused} reads were refused");
+    assert!(!store.is_failed());
+}
+
+#[tokio::test]
+async fn a_lost_index_finds_everything_behind_what_is_damaged() {
+    let world = World::production("test");
+    // Within the header, the payload and the trailer of the first and of the third record.
+    for (at, lost) in
+        [(0, 0), (50, 0), (1000, 0), (5200, 0), (12_288 + 3, 2), (30_000, 2), (12_288 + 4096 + 150_050, 2)]
+    {
+        let machine = Machine::new();
+        let store = filled(&machine, &world).await;
+        store.close().await;
+        machine.with_file(&path(0), |bytes| bytes[at] ^= 4);
+        machine.lose_index();
+        let store = open(machine.place(&world)).await;
+        for number in 0..4 {
+            let read = get(&store, chunk(number), Epoch(1)).await;
+            if number == lost {
+                assert_eq!(read.err(), Some(StoreError::Missing), "byte {at}");
+            } else {
+                assert!(read.is_ok(), "byte {at} cost chunk {number}");
+            }
+        }
+        assert_eq!(store.load().chunk_count, 3);
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_is_cut_short_costs_only_what_is_cut() {
+    let world = World::production("test");
+    let machine = Machine::new();
+    let store = filled(&machine, &world).await;
+    machine.with_file(&path(0), |bytes| bytes.truncate(50_000));
+    assert_eq!(get(&store, chunk(2), Epoch(1)).await.err(), Some(StoreError::Damaged));
+    assert!(get(&store, chunk(1), Epoch(1)).await.is_ok());
+    store.close().await;
+    // The index speaks of more than there is: it is made anew.
+    machine.with_file(&path(0), |bytes| bytes.truncate(50_000));
+    let store = open(machine.place(&world)).await;
+    assert_eq!(get(&store, chunk(2), Epoch(1)).await.err(), Some(StoreError::Missing));
+    assert!(get(&store, chunk(1), Epoch(1)).await.is_ok());
+    assert_eq!(store.load().chunk_count, 2);
+}
+
+#[tokio::test]
+async fn a_chunk_that_looks_like_records_is_not_taken_for_them() {
+    let world = World::production("test");
+    let machine = Machine::new();
+    let store = filled(&machine, &world).await;
+    // A user stores a copy of a segment; its pages then lie at pages of another segment's record.
+    let mut copy = machine.with_file(&path(0), |bytes| bytes.clone());
+    copy.truncate(256 * 1024);
+    put(&store, chunk(8), Epoch(1), &copy).await.unwrap();
+    store.close().await;
+    let before = store.load().chunk_count;
+    drop(store);
+    let outer = machine.with_file(&path(0), |bytes| {
+        let headers = (0..bytes.len()).step_by(4096).filter(|at| bytes[*at..].starts_with(b"DFS-REC\n"));
+        let outer = headers.clone().nth(4).expect("the fifth record");
+        assert_eq!(headers.count(), 9, "four records, the chunk's own, and four in the chunk");
+        bytes[outer] ^= 1;
+        outer
+    });
+    assert!(outer > 0);
+    machine.lose_index();
+    let store = open(machine.place(&world)).await;
+    assert_eq!(store.load().chunk_count, before - 1);
+    for (number, size) in [(0, 5000), (1, 3000), (2, 150_000), (3, 10)] {
+        assert_eq!(get(&store, chunk(number), Epoch(1)).await.unwrap(), content(number, size));
+    }
+}
+
+#[tokio::test]
+async fn the_index_of_another_store_is_not_used() {
+    let world = World::production("test");
+    let (machine, other) = (Machine::new(), Machine::new());
+    let store = filled(&machine, &world).await;
+    store.close().await;
+    let foreign = open(other.place(&world)).await;
+    put(&foreign, chunk(9), Epoch(1), &[9; 90]).await.unwrap();
+    foreign.close().await;
+    let mut place = machine.place(&world);
+    place.index = other.place(&world).index;
+    let store = open(place).await;
+    assert_eq!(store.load().chunk_count, 4);
+    assert_eq!(get(&store, chunk(9), Epoch(1)).await.err(), Some(StoreError::Missing));
+    assert!(get(&store, chunk(2), Epoch(1)).await.is_ok());
+}

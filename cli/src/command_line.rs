@@ -1,0 +1,118 @@
+//! What can be typed: the program's name, version, help and verbs.
+
+use crate::exit::Exit;
+use crate::verb::Verb;
+use clap::Parser;
+
+/// A fault-tolerant distributed file system: clients, nodes and local clusters in one program.
+#[derive(Debug, Parser)]
+#[command(name = "dfs-cli", version, arg_required_else_help = true, max_term_width = 100, after_help = after_help())]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+fn after_help() -> String {
+    format!(
+        "Examples:\n  \
+           dfs-cli demo                              see a cluster lose nodes and keep a file\n  \
+           dfs-cli cluster up -d                     start a local cluster in the background\n  \
+           dfs-cli upload --file photo.jpg           store a file in it\n  \
+           dfs-cli download --name photo.jpg         get it back\n  \
+           dfs-cli cluster down                      stop the cluster; its data stays\n\n\
+         {}",
+        Exit::help()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<CommandLine, clap::Error> {
+        CommandLine::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_examples_in_its_help() {
+        fn check(command: &clap::Command) {
+            for verb in command.get_subcommands() {
+                let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("Example"), "{} has no examples", verb.get_name());
+                check(verb);
+            }
+        }
+        check(&CommandLine::command());
+    }
+
+    #[test]
+    fn the_verbs_of_the_manual_are_understood() {
+        for line in [
+            "dfs-cli cluster up",
+            "dfs-cli cluster up -m 3 -s 5 --dir here -d",
+            "dfs-cli cluster status --dir here",
+            "dfs-cli cluster logs metadata-1 --dir here",
+            "dfs-cli cluster kill storage-2",
+            "dfs-cli cluster stop storage-2",
+            "dfs-cli cluster restart storage-2",
+            "dfs-cli cluster down --purge",
+            "dfs-cli node metadata --config node.toml",
+            "dfs-cli node metadata --config node.toml --init --members 1=10.0.0.1:7001,2=10.0.0.2:7001",
+            "dfs-cli node storage --node 1 --listen 10.0.0.4:7002 --metadata 10.0.0.1:7001,10.0.0.2:7001",
+            "dfs-cli certs dev",
+            "dfs-cli certs ca --dir certs",
+            "dfs-cli certs issue --role storage --name 4",
+            "dfs-cli certs show certs/ca.pem",
+            "dfs-cli upload --file a --name b --replication 2 --chunk-size 1MiB --parallel 4",
+            "dfs-cli upload -f - -n b --cluster here",
+            "dfs-cli download --name b --out - --parallel 4",
+            "dfs-cli download -n b -o c",
+            "dfs-cli list --prefix photos/ --limit 10 --json",
+            "dfs-cli list -p photos/",
+            "dfs-cli stat --name b --json",
+            "dfs-cli delete --name b",
+            "dfs-cli delete --id 7",
+            "dfs-cli status --json",
+            "dfs-cli nodes --json",
+            "dfs-cli demo file --keep",
+        ] {
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_the_reason() {
+        for (line, reason) in [
+            ("dfs-cli upload -f a -n /b", "must not begin with '/'"),
+            ("dfs-cli upload -f a -n a/../b", "'.' or '..'"),
+            ("dfs-cli upload -f a --chunk-size 0", "multiple of 64 KiB"),
+            ("dfs-cli upload -f a --chunk-size=-1", "is not a size"),
+            ("dfs-cli upload -f a --chunk-size 1KiB", "multiple of 64 KiB"),
+            ("dfs-cli upload -f a --chunk-size 128MiB", "multiple of 64 KiB"),
+            ("dfs-cli upload -f a --chunk-size 1mb", "is not a size"),
+            ("dfs-cli upload -f a --replication 0", "1..=8"),
+            ("dfs-cli upload -f a --replication 9", "1..=8"),
+            ("dfs-cli upload -f a --parallel 0", "1..="),
+            ("dfs-cli download -n a//b", "empty components"),
+            ("dfs-cli stat -n ../b", "'.' or '..'"),
+            ("dfs-cli delete", "--name <NAME>|--id <ID>"),
+            ("dfs-cli delete --name a --id 7", "cannot be used with"),
+            ("dfs-cli list --limit x", "invalid digit"),
+            ("dfs-cli cluster kill storage-x", "metadata-1 or storage-2"),
+            ("dfs-cli certs issue --role king --name 1", "metadata, storage or client"),
+            ("dfs-cli node metadata --members 1=10.0.0.1:7001", "--init"),
+            ("dfs-cli frobnicate", "unrecognized subcommand"),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.to_string().contains(reason), "{line}: {error}");
+            assert_eq!(error.exit_code(), i32::from(Exit::Usage.number()));
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What `--json` writes: stable field names for programs.
+//!
+//! A field is never renamed or given another meaning; new ones may come. Units stand in the names. Times are RFC 3339
+//! in UTC.
+
+use crate::moment;
+use dfs_core::wire::metadata::{ClusterSummary, FileInfo, Health, MetadataNodeInfo, StorageNodeInfo};
+use serde::Serialize;
+
+/// One line of JSON.
+#[must_use]
+pub fn line<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|error| unreachable!("these types have a JSON form: {error}"))
+}
+
+/// JSON over several lines.
+#[must_use]
+pub fn pretty<T: Serialize>(value: &T) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|error| unreachable!("these types have a JSON form: {error}"))
+}
+
+/// A file, as `list` and `stat` write it.
+#[derive(Clone, Debug, Serialize)]
+pub struct File {
+    /// The id of this version.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// Its bytes.
+    pub size_bytes: u64,
+    /// The bytes of each of its chunks but the last.
+    pub chunk_size_bytes: u32,
+    /// How many chunks it has.
+    pub chunks: u64,
+    /// Copies of each chunk that the cluster aims for.
+    pub replicas: u8,
+    /// When its source was modified.
+    pub modified: String,
+}
+
+impl File {
+    /// The JSON form of a file.
+    #[must_use]
+    pub fn of(file: &FileInfo) -> File {
+        File {
+            id: file.file.0,
+            name: file.name.to_string(),
+            size_bytes: file.size,
+            chunk_size_bytes: file.chunk_size.bytes(),
+            chunks: file.chunk_size.chunk_count(file.size),
+            replicas: file.replication,
+            modified: moment::for_programs(file.modified),
+        }
+    }
+}
+
+/// A file with its groups, as `stat` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct FileDetail {
+    /// The file.
+    #[serde(flatten)]
+    pub file: File,
+    /// Its groups, in order.
+    pub groups: Vec<Group>,
+}
+
+/// A group of chunks that share a placement.
+#[derive(Clone, Debug, Serialize)]
+pub struct Group {
+    /// Its place in the file, from zero.
+    pub group: u32,
+    /// The epoch of its present placement.
+    pub epoch: u32,
+    /// Its chunks, in order.
+    pub chunks: Vec<Chunk>,
+}
+
+/// One chunk.
+#[derive(Clone, Debug, Serialize)]
+pub struct Chunk {
+    /// Its place in the file, from zero.
+    pub chunk: u32,
+    /// The epoch under which it was written.
+    pub epoch: u32,
+    /// Its bytes.
+    pub length_bytes: u32,
+    /// Its checksum in hexadecimal.
+    pub checksum: String,
+    /// The storage nodes that hold it.
+    pub holders: Vec<u64>,
+    /// Those of them whose copy was read back and checked since they started.
+    pub verified: Vec<u64>,
+}
+
+/// The cluster, as `status` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The cluster's id.
+    pub cluster: String,
+    /// The metadata node that leads.
+    pub leader: Leader,
+    /// The metadata cluster.
+    pub metadata: MetadataCount,
+    /// The storage nodes.
+    pub storage: StorageCount,
+    /// Files.
+    pub files: u64,
+    /// Their bytes, each byte once.
+    pub file_bytes: u64,
+    /// Uploads in progress.
+    pub open_uploads: u64,
+    /// Bytes that the storage nodes that beat can hold.
+    pub capacity_bytes: u64,
+    /// Bytes that they can still take.
+    pub available_bytes: u64,
+    /// Copies of a chunk where an upload does not say otherwise.
+    pub replication: u8,
+    /// The cluster's time, which stands still without a leader.
+    pub cluster_time_ms: u64,
+}
+
+/// The metadata leader.
+#[derive(Clone, Debug, Serialize)]
+pub struct Leader {
+    /// Its number.
+    pub node: u64,
+    /// Where it is.
+    pub address: String,
+    /// Its term.
+    pub term: u64,
+    /// The highest log index that it has applied.
+    pub applied_index: u64,
+}
+
+/// How many metadata nodes there are.
+#[derive(Clone, Debug, Serialize)]
+pub struct MetadataCount {
+    /// Members of the cluster.
+    pub nodes: u32,
+    /// Those that answer the leader.
+    pub responding: u32,
+}
+
+/// How many storage nodes there are.
+#[derive(Clone, Debug, Serialize)]
+pub struct StorageCount {
+    /// Those that have ever registered.
+    pub nodes: u32,
+    /// Those that beat.
+    pub alive: u32,
+    /// Those that have been silent for a while.
+    pub suspect: u32,
+    /// Those whose copies do not count any more.
+    pub dead: u32,
+}
+
+impl Status {
+    /// The JSON form of a summary.
+    #[must_use]
+    pub fn of(summary: &ClusterSummary) -> Status {
+        Status {
+            cluster: summary.cluster.to_string(),
+            leader: Leader {
+                node: summary.leader.node.0,
+                address: summary.leader.address.to_string(),
+                term: summary.term,
+                applied_index: summary.applied,
+            },
+            metadata: MetadataCount { nodes: summary.metadata_nodes, responding: summary.metadata_responding },
+            storage: StorageCount {
+                nodes: summary.storage_nodes,
+                alive: summary.storage_alive,
+                suspect: summary.storage_suspect,
+                dead: summary.storage_dead,
+            },
+            files: summary.files,
+            file_bytes: summary.file_bytes,
+            open_uploads: summary.open_uploads,
+            capacity_bytes: summary.capacity_bytes,
+            available_bytes: summary.available_bytes,
+            replication: summary.replication,
+            cluster_time_ms: summary.cluster_time.0,
+        }
+    }
+}
+
+/// The nodes, as `nodes` writes them.
+#[derive(Clone, Debug, Serialize)]
+pub struct Nodes {
+    /// The members of the metadata cluster.
+    pub metadata: Vec<MetadataNode>,
+    /// The storage nodes that have ever registered.
+    pub storage: Vec<StorageNode>,
+}
+
+/// A metadata node.
+#[derive(Clone, Debug, Serialize)]
+pub struct MetadataNode {
+    /// Its name in a local cluster, such as `metadata-1`.
+    pub name: String,
+    /// Its number.
+    pub node: u64,
+    /// Where it is.
+    pub address: String,
+    /// Whether it leads.
+    pub leader: bool,
+    /// The leader's term.
+    pub term: u64,
+    /// The highest log index known to be on it, where the leader knows.
+    pub matched_index: Option<u64>,
+    /// Time since it last answered the leader, where the leader knows.
+    pub silent_ms: Option<u64>,
+}
+
+impl MetadataNode {
+    /// The JSON form of a metadata node.
+    #[must_use]
+    pub fn of(node: &MetadataNodeInfo) -> MetadataNode {
+        MetadataNode {
+            name: format!("metadata-{}", node.address.node),
+            node: node.address.node.0,
+            address: node.address.address.to_string(),
+            leader: node.leads,
+            term: node.term,
+            matched_index: node.matched,
+            silent_ms: node.silent_ms,
+        }
+    }
+}
+
+/// A storage node. Absent numbers are not known: the leader has not heard it.
+#[derive(Clone, Debug, Serialize)]
+pub struct StorageNode {
+    /// Its name in a local cluster, such as `storage-1`.
+    pub name: String,
+    /// Its number.
+    pub node: u64,
+    /// Where it is.
+    pub address: String,
+    /// `unknown`, `alive`, `suspect` or `dead`.
+    pub state: &'static str,
+    /// The life of its process.
+    pub incarnation: u64,
+    /// Its store.
+    pub store: String,
+    /// Time since its last beat.
+    pub silent_ms: Option<u64>,
+    /// Bytes of its file system.
+    pub capacity_bytes: Option<u64>,
+    /// Bytes that it can still take as chunks.
+    pub available_bytes: Option<u64>,
+    /// Chunks that it holds.
+    pub chunks: Option<u64>,
+    /// Their bytes.
+    pub chunk_bytes: Option<u64>,
+    /// Whether it refuses chunks because its disk is full or failed.
+    pub refuses_chunks: Option<bool>,
+}
+
+impl StorageNode {
+    /// The JSON form of a storage node.
+    #[must_use]
+    pub fn of(node: &StorageNodeInfo) -> StorageNode {
+        StorageNode {
+            name: format!("storage-{}", node.address.node),
+            node: node.address.node.0,
+            address: node.address.address.to_string(),
+            state: state(node.health),
+            incarnation: node.incarnation.0,
+            store: node.store.to_string(),
+            silent_ms: node.silent_ms,
+            capacity_bytes: node.load.map(|load| load.capacity_bytes),
+            available_bytes: node.load.map(|load| load.available_bytes),
+            chunks: node.load.map(|load| load.chunk_count),
+            chunk_bytes: node.load.map(|load| load.chunk_bytes),
+            refuses_chunks: node.load.map(|load| load.refuses_chunks),
+        }
+    }
+}
+
+/// The word for a storage node's health.
+#[must_use]
+pub fn state(health: Health) -> &'static str {
+    match health {
+        Health::Unknown => "unknown",
+        Health::Alive => "alive",
+        Health::Suspect => "suspect",
+        Health::Dead => "dead",
+    }
+}
+
+/// A local cluster, as `cluster status` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LocalCluster {
+    /// Its directory.
+    pub directory: String,
+    /// Its nodes, metadata first.
+    pub nodes: Vec<LocalNode>,
+}
+
+/// One process of a local cluster.
+#[derive(Clone, Debug, Serialize)]
+pub struct LocalNode {
+    /// Its name.
+    pub name: String,
+    /// Where it listens.
+    pub address: String,
+    /// Its process id; null if it does not run.
+    pub pid: Option<i32>,
+    /// Where it logs.
+    pub log: String,
+}

@@ -1,0 +1,143 @@
+//! How far a transfer is: a bar on a terminal, a plain line now and then elsewhere, nothing where silence was asked.
+
+use crate::moment;
+use crate::output::note;
+use dfs_client::Progress;
+use dfs_core::unit::ByteCount;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a plain line is written at most.
+const LINE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Shows one transfer on standard error.
+#[derive(Debug)]
+pub struct Display {
+    verb: &'static str,
+    name: String,
+    began: Instant,
+    style: Style,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug)]
+enum Style {
+    Bar(ProgressBar),
+    Lines,
+    Quiet,
+}
+
+#[derive(Debug)]
+struct Seen {
+    total: Option<u64>,
+    bytes: u64,
+    next_line: Instant,
+}
+
+impl Display {
+    /// Shows a transfer called, for example, `uploading` `photos/cat.jpg`, unless `quiet`.
+    #[must_use]
+    pub fn new(verb: &'static str, name: &str, quiet: bool) -> Display {
+        let style = if quiet {
+            Style::Quiet
+        } else if std::io::stderr().is_terminal() {
+            Style::Bar(ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()))
+        } else {
+            Style::Lines
+        };
+        let now = Instant::now();
+        let seen = Seen { total: None, bytes: 0, next_line: now + LINE_INTERVAL };
+        Display { verb, name: name.to_owned(), began: now, style, seen: Mutex::new(seen) }
+    }
+
+    /// Ends with one line about a success, such as `uploaded cat.jpg: 3 MiB in 850 ms (3.5 MiB/s)`.
+    pub fn finish(&self, done: &str) {
+        if let Style::Bar(bar) = &self.style {
+            bar.finish_and_clear();
+        }
+        if matches!(self.style, Style::Quiet) {
+            return;
+        }
+        let bytes = self.seen.lock().unwrap_or_else(PoisonError::into_inner).bytes;
+        note(format_args!("{done} {}: {}", self.name, summary(bytes, self.began.elapsed())));
+    }
+}
+
+/// A bar that was cut short does not stay on the screen.
+impl Drop for Display {
+    fn drop(&mut self) {
+        if let Style::Bar(bar) = &self.style {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Progress for Display {
+    fn started(&self, total: Option<u64>) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.total = total;
+        if let Style::Bar(bar) = &self.style {
+            let template = match total {
+                Some(total) => {
+                    bar.set_length(total);
+                    "{msg} [{bar:30}] {bytes}/{total_bytes} {binary_bytes_per_sec} {eta}"
+                }
+                None => "{msg} {spinner} {bytes} {binary_bytes_per_sec} {elapsed}",
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                bar.set_style(style.progress_chars("=> "));
+            }
+            bar.set_message(format!("{} {}", self.verb, self.name));
+        }
+    }
+
+    fn advanced(&self, bytes: u64) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.bytes += bytes;
+        match &self.style {
+            Style::Bar(bar) => bar.set_position(seen.bytes),
+            Style::Lines => {
+                let now = Instant::now();
+                if now >= seen.next_line {
+                    seen.next_line = now + LINE_INTERVAL;
+                    note(format_args!("{} {}: {}", self.verb, self.name, reached(seen.bytes, seen.total)));
+                }
+            }
+            Style::Quiet => {}
+        }
+    }
+}
+
+fn reached(bytes: u64, total: Option<u64>) -> String {
+    match total {
+        Some(total) if total > 0 => {
+            let percent = u128::from(bytes) * 100 / u128::from(total);
+            format!("{} of {} ({percent} %)", ByteCount(bytes), ByteCount(total))
+        }
+        _ => ByteCount(bytes).to_string(),
+    }
+}
+
+/// Bytes, time and rate of a finished transfer.
+#[must_use]
+pub fn summary(bytes: u64, took: Duration) -> String {
+    let per_second = u128::from(bytes) * 1000 / took.as_millis().max(1);
+    let rate = ByteCount(u64::try_from(per_second).unwrap_or(u64::MAX));
+    format!("{} in {} ({rate}/s)", ByteCount(bytes), moment::span(took))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_lines_say_how_far_a_transfer_is() {
+        assert_eq!(reached(512 << 20, Some(1 << 30)), "512 MiB of 1 GiB (50 %)");
+        assert_eq!(reached(3 << 20, None), "3 MiB");
+        assert_eq!(reached(0, Some(0)), "0 B");
+        assert_eq!(summary(3 << 20, Duration::from_millis(500)), "3 MiB in 500 ms (6 MiB/s)");
+    }
+}

@@ -1,0 +1,65 @@
+//! The verbs, one file each.
+
+mod certs;
+mod cluster;
+mod delete;
+mod demo;
+mod download;
+mod list;
+mod node;
+mod nodes;
+mod stat;
+mod status;
+mod upload;
+
+use crate::failure::Failure;
+use clap::Subcommand;
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Store a file
+    Upload(upload::UploadArgs),
+    /// Get a file back
+    Download(download::DownloadArgs),
+    /// List files
+    List(list::ListArgs),
+    /// Show one file: its groups, its chunks and who holds them
+    Stat(stat::StatArgs),
+    /// Delete a file
+    Delete(delete::DeleteArgs),
+    /// Show how the cluster is
+    Status(status::StatusArgs),
+    /// Show the nodes of the cluster
+    Nodes(nodes::NodesArgs),
+    /// Run a local cluster of real processes
+    Cluster(cluster::ClusterVerbs),
+    /// Run one node of a cluster
+    Node(node::NodeArgs),
+    /// Make certificates
+    Certs(certs::CertsArgs),
+    /// See a cluster lose its leader and a storage node, and give a file back intact
+    Demo(demo::DemoArgs),
+}
+
+impl Verb {
+    /// Does it.
+    ///
+    /// # Errors
+    /// What the user is told, with the exit code.
+    pub fn run(self) -> Result<(), Failure> {
+        match self {
+            Verb::Upload(arguments) => arguments.run(),
+            Verb::Download(arguments) => arguments.run(),
+            Verb::List(arguments) => arguments.run(),
+            Verb::Stat(arguments) => arguments.run(),
+            Verb::Delete(arguments) => arguments.run(),
+            Verb::Status(arguments) => arguments.run(),
+            Verb::Nodes(arguments) => arguments.run(),
+            Verb::Cluster(verbs) => verbs.run(),
+            Verb::Node(arguments) => arguments.run(),
+            Verb::Certs(arguments) => arguments.run(),
+            Verb::Demo(arguments) => arguments.run(),
+        }
+    }
+}

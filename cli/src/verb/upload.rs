@@ -1,0 +1,185 @@
+//! `upload`: a file or standard input into the cluster.
+
+use crate::connect::ClusterArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::progress::Display;
+use crate::runtime;
+use clap::Args;
+use dfs_client::client::{PARALLEL_DEFAULT, PARALLEL_MAX};
+use dfs_client::{Client, ClientError, FileSource, PipeSource, UploadRequest};
+use dfs_core::limit::REPLICATION_MAX;
+use dfs_core::name::FileName;
+use dfs_core::refusal::Refusal;
+use dfs_core::time::WallTime;
+use dfs_core::unit::{ByteCount, ChunkSize};
+use dfs_core::wire::metadata::FileInfo;
+use dfs_transport::world::World;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+const EXAMPLES: &str = "\
+Examples:
+  dfs-cli upload --file photo.jpg
+  dfs-cli upload -f photo.jpg -n photos/2026/cat.jpg --replication 2
+  tar c /etc | dfs-cli upload -f - -n backups/etc.tar --chunk-size 16MiB
+
+The file appears under its name when all of it is durable on enough nodes, and not before.";
+
+/// Store a file
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct UploadArgs {
+    /// The file to store; - is standard input
+    #[arg(short, long, value_name = "PATH")]
+    file: PathBuf,
+    /// The name to store it under [default: the base name of the file]
+    #[arg(short, long)]
+    name: Option<FileName>,
+    /// Copies of each chunk, 1 to 8 [default: the cluster's setting]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(REPLICATION_MAX)))]
+    replication: Option<u8>,
+    /// Size of its chunks: a multiple of 64KiB from 64KiB to 64MiB
+    #[arg(long, value_name = "SIZE", default_value = "4MiB", value_parser = chunk_size)]
+    chunk_size: ChunkSize,
+    /// Chunks on their way at once
+    #[arg(long, value_name = "N", default_value_t = PARALLEL_DEFAULT as u16,
+          value_parser = clap::value_parser!(u16).range(1..=PARALLEL_MAX as i64))]
+    parallel: u16,
+    /// Show neither progress nor success
+    #[arg(short, long)]
+    quiet: bool,
+    #[command(flatten)]
+    cluster: ClusterArgs,
+}
+
+fn chunk_size(text: &str) -> Result<ChunkSize, String> {
+    let bytes: ByteCount = text.parse().map_err(|error: dfs_core::unit::InvalidByteCount| error.to_string())?;
+    ChunkSize::try_from(bytes.0).map_err(|error| error.to_string())
+}
+
+impl UploadArgs {
+    pub(super) fn run(self) -> Result<(), Failure> {
+        let name = self.stored_name()?;
+        runtime::run_interruptible("upload", async |world| self.upload(&world, name).await)
+    }
+
+    /// The name to store under: as given, else the file's base name.
+    fn stored_name(&self) -> Result<FileName, Failure> {
+        if let Some(name) = &self.name {
+            return Ok(name.clone());
+        }
+        if is_dash(&self.file) {
+            return Err(Failure::new(Exit::Usage, "standard input has no name")
+                .hint("say under which name to store it, with --name"));
+        }
+        base_name(&self.file)
+    }
+
+    async fn upload(&self, world: &World, name: FileName) -> Result<(), Failure> {
+        let request = UploadRequest {
+            replication: self.replication,
+            chunk_size: self.chunk_size,
+            parallel: usize::from(self.parallel),
+            ..UploadRequest::new(name.clone(), world.wall_clock.now())
+        };
+        let progress = Display::new("uploading", name.as_str(), self.quiet);
+        if is_dash(&self.file) {
+            let client = self.cluster.client(world)?;
+            let source = PipeSource::new(&world.scope, std::io::stdin());
+            client.upload(source, request, &progress).await.map_err(|error| explain(error, &name))?;
+            client.close().await;
+        } else {
+            // A file that cannot be read is an error before anything is asked.
+            let source = open(world, &self.file).await?;
+            let client = self.cluster.client(world)?;
+            upload_file(&client, source, request, &progress).await?;
+            client.close().await;
+        }
+        progress.finish("uploaded");
+        Ok(())
+    }
+}
+
+/// Uploads an open file with the modification time that it has.
+pub(super) async fn upload_file(
+    client: &Client,
+    source: FileSource,
+    request: UploadRequest,
+    progress: &Display,
+) -> Result<FileInfo, Failure> {
+    let modified = source.modified().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let modified = modified.and_then(|since| u64::try_from(since.as_millis()).ok()).map(WallTime);
+    let request = UploadRequest { modified: modified.unwrap_or(request.modified), ..request };
+    let name = request.name.clone();
+    client.upload(source, request, progress).await.map_err(|error| explain(error, &name))
+}
+
+/// What an error means for an upload under this name.
+fn explain(error: ClientError, name: &FileName) -> Failure {
+    match error {
+        ClientError::Refused(Refusal::NameConflict) => {
+            let message = format!("{name} cannot be a file: a part of the name is a file, or the name is a directory");
+            Failure::new(Exit::AlreadyExists, message).hint("choose another name; see `dfs-cli list`")
+        }
+        other => other.into(),
+    }
+}
+
+/// Opens a regular file.
+pub(super) async fn open(world: &World, path: &Path) -> Result<FileSource, Failure> {
+    match path.metadata() {
+        Err(cause) => Err(Failure::local_file("read", path, &cause)),
+        Ok(metadata) if metadata.is_dir() => {
+            Err(Failure::new(Exit::LocalFile, format_args!("{} is a directory", path.display()))
+                .hint("upload its files one by one, or pipe an archive of it: tar c DIR | dfs-cli upload -f - -n NAME"))
+        }
+        Ok(metadata) if !metadata.is_file() => {
+            Err(Failure::new(Exit::LocalFile, format_args!("{} is not a regular file", path.display()))
+                .hint("pipe what it gives into: dfs-cli upload -f - -n NAME"))
+        }
+        Ok(_) => FileSource::open(&world.scope, path).await.map_err(|cause| Failure::local_file("read", path, &cause)),
+    }
+}
+
+/// The base name of a local file, if it can be a name in the cluster.
+pub(super) fn base_name(path: &Path) -> Result<FileName, Failure> {
+    let unusable = |why: &str| {
+        Failure::new(Exit::Usage, format_args!("{} cannot be stored under its own name: {why}", path.display()))
+            .hint("say under which name to store it, with --name")
+    };
+    let base = path.file_name().ok_or_else(|| unusable("it has none"))?;
+    let base = base.to_str().ok_or_else(|| unusable("a name must be valid UTF-8"))?;
+    FileName::new(base).map_err(|error| unusable(&error.to_string()))
+}
+
+fn is_dash(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn a_file_is_stored_under_its_base_name() {
+        assert_eq!(base_name(Path::new("/a/b c.txt")).unwrap().as_str(), "b c.txt");
+        for path in [OsStr::new("/"), OsStr::new(".."), OsStr::from_bytes(b"a/\xff"), OsStr::new("a/b\nc")] {
+            let failure = base_name(Path::new(path)).unwrap_err();
+            assert_eq!(failure.exit, Exit::Usage);
+            assert!(failure.hint.unwrap().contains("--name"));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_a_file_is_refused_with_another_way() {
+        let world = World::production("test");
+        let directory = tempfile::tempdir().unwrap();
+        let refused = async |path: &Path| open(&world, path).await.unwrap_err();
+        assert_eq!(refused(&directory.path().join("none")).await.exit, Exit::LocalFile);
+        assert!(refused(directory.path()).await.hint.unwrap().contains("tar"));
+        assert!(refused(Path::new("/dev/null")).await.hint.unwrap().contains("-f -"));
+    }
+}

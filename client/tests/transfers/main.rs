@@ -1,0 +1,8 @@
+//! The client against a cluster in memory, over real endpoints: what it promises when all is well, and when it is not.
+
+mod fake;
+mod finding;
+mod metadata;
+mod reading;
+mod storage;
+mod writing;

@@ -1,0 +1,207 @@
+//! Storage nodes in memory. A primary puts its replicas' copies straight into their maps.
+
+use bytes::{Bytes, BytesMut};
+use dfs_core::checksum::ChunkSums;
+use dfs_core::id::{ChunkId, Epoch, NodeId};
+use dfs_core::refusal::Refusal;
+use dfs_core::wire::Request;
+use dfs_core::wire::chunk::{ChunkWritten, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer, WriteChunk, WriteTrailer};
+use dfs_transport::endpoint::{Dispatch, Inbound};
+use dfs_transport::exchange::{CallError, Exchange};
+use dfs_transport::world::World;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What is wrong with a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// Its endpoint is closed.
+    Dead,
+    /// It takes requests and never answers.
+    Hangs,
+    /// It takes the payload and never acknowledges.
+    HangsBeforeAcknowledging,
+    /// It is out of space.
+    Full,
+    /// It acknowledges its own copy as if that were enough.
+    AcknowledgesOneCopy,
+    /// It acknowledges with the checksum of other bytes.
+    AcknowledgesOtherBytes,
+    /// It breaks off in the middle of the payload.
+    BreaksOff,
+    /// It sends other bytes than it was given.
+    Rotten,
+    /// It sends other bytes with the checksums that fit them.
+    Lying,
+}
+
+pub struct Storage {
+    node: NodeId,
+    state: Mutex<State>,
+}
+
+struct State {
+    fault: Fault,
+    chunks: BTreeMap<(ChunkId, Epoch), (Bytes, ChunkSums)>,
+    reads: u32,
+    delay: Duration,
+}
+
+impl Storage {
+    pub fn new(node: NodeId) -> Storage {
+        let state = State { fault: Fault::None, chunks: BTreeMap::new(), reads: 0, delay: Duration::ZERO };
+        Storage { node, state: Mutex::new(state) }
+    }
+
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub fn set_fault(&self, fault: Fault) {
+        self.state.lock().unwrap().fault = fault;
+    }
+
+    /// How long each write waits before it is acknowledged.
+    pub fn set_delay(&self, delay: Duration) {
+        self.state.lock().unwrap().delay = delay;
+    }
+
+    pub fn reads(&self) -> u32 {
+        self.state.lock().unwrap().reads
+    }
+
+    pub fn stored_bytes(&self) -> u64 {
+        self.state.lock().unwrap().chunks.values().map(|(bytes, _)| bytes.len() as u64).sum()
+    }
+
+    pub fn forget(&self) {
+        self.state.lock().unwrap().chunks.clear();
+    }
+
+    fn fault(&self) -> Fault {
+        self.state.lock().unwrap().fault
+    }
+
+    /// Takes a copy, if the node lives.
+    fn keep(&self, request: &WriteChunk, bytes: &Bytes, sums: &ChunkSums) -> Option<NodeId> {
+        let mut state = self.state.lock().unwrap();
+        let lives = !matches!(state.fault, Fault::Dead | Fault::Hangs | Fault::Full);
+        lives.then(|| {
+            state.chunks.insert((request.chunk, request.epoch), (bytes.clone(), sums.clone()));
+            self.node
+        })
+    }
+
+    pub fn dispatch(self: &Arc<Storage>, world: &World, all: &[Arc<Storage>]) -> Arc<dyn Dispatch> {
+        Arc::new(Keeper { storage: Arc::clone(self), all: all.to_vec(), world: world.clone() })
+    }
+}
+
+struct Keeper {
+    storage: Arc<Storage>,
+    all: Vec<Arc<Storage>>,
+    world: World,
+}
+
+impl Dispatch for Keeper {
+    fn dispatch(&self, inbound: Inbound) {
+        let (storage, all) = (Arc::clone(&self.storage), self.all.clone());
+        self.world.scope.spawn(async move {
+            if storage.fault() == Fault::Hangs {
+                let _held = inbound;
+                return std::future::pending().await;
+            }
+            let _ = match inbound.method {
+                WriteChunk::METHOD => write(&storage, &all, inbound).await,
+                ReadChunk::METHOD => read(&storage, inbound).await,
+                _ => inbound.into_exchange().refuse(Refusal::UnknownMethod).await,
+            };
+        });
+    }
+}
+
+async fn write(storage: &Storage, all: &[Arc<Storage>], inbound: Inbound) -> Result<(), CallError> {
+    let request: WriteChunk = inbound.decode()?;
+    let mut exchange = inbound.into_exchange();
+    if storage.fault() == Fault::Full {
+        return exchange.refuse(Refusal::StoreFull).await;
+    }
+    exchange.send_message(&WriteAnswer::Send).await?;
+    exchange.expect_payload(u64::from(request.length));
+    let bytes = receive(&mut exchange, storage).await?;
+    let trailer: WriteTrailer = exchange.receive_message().await?;
+    if storage.fault() == Fault::HangsBeforeAcknowledging {
+        return std::future::pending().await;
+    }
+    let sums = ChunkSums::of(&bytes);
+    if sums != trailer.sums {
+        return exchange.refuse(Refusal::ChecksumMismatch).await;
+    }
+    let delay = storage.state.lock().unwrap().delay;
+    tokio::time::sleep(delay).await;
+    let mut holders: Vec<NodeId> = storage.keep(&request, &bytes, &sums).into_iter().collect();
+    let mut checksum = sums.checksum();
+    match storage.fault() {
+        Fault::AcknowledgesOneCopy => {}
+        Fault::AcknowledgesOtherBytes => {
+            checksum.0[0] ^= 1;
+            holders.extend(request.replicas.iter().map(|replica| replica.node));
+        }
+        _ => {
+            let replicas = request
+                .replicas
+                .iter()
+                .filter_map(|replica| all.iter().find(|node| node.node == replica.node)?.keep(&request, &bytes, &sums));
+            holders.extend(replicas);
+            if holders.len() < usize::from(request.write_quorum) {
+                let failed = request.replicas.iter().map(|replica| replica.node);
+                let failed = failed.filter(|node| !holders.contains(node)).collect();
+                let durable = u8::try_from(holders.len()).unwrap();
+                let needed = request.write_quorum;
+                return exchange.refuse(Refusal::TooFewCopies { needed, durable, failed }).await;
+            }
+        }
+    }
+    exchange.reply(&ChunkWritten { checksum, holders }).await
+}
+
+async fn receive(exchange: &mut Exchange, storage: &Storage) -> Result<Bytes, CallError> {
+    let mut bytes = BytesMut::new();
+    while let Some(piece) = exchange.receive_payload(64 * 1024).await? {
+        bytes.extend_from_slice(&piece);
+        if storage.fault() == Fault::BreaksOff {
+            return Err(CallError::Broken);
+        }
+    }
+    Ok(bytes.freeze())
+}
+
+async fn read(storage: &Storage, inbound: Inbound) -> Result<(), CallError> {
+    let request: ReadChunk = inbound.decode()?;
+    let mut exchange = inbound.into_exchange();
+    let found = {
+        let mut state = storage.state.lock().unwrap();
+        state.reads += 1;
+        state.chunks.get(&(request.chunk, request.epoch)).cloned()
+    };
+    let Some((mut bytes, mut sums)) = found else { return exchange.refuse(Refusal::ChunkMissing).await };
+    if matches!(storage.fault(), Fault::Rotten | Fault::Lying) {
+        let mut rotten = bytes.to_vec();
+        let middle = rotten.len() / 2;
+        rotten[middle] ^= 1;
+        bytes = rotten.into();
+    }
+    if storage.fault() == Fault::Lying {
+        sums = ChunkSums::of(&bytes);
+    }
+    let length = u32::try_from(bytes.len()).unwrap();
+    exchange.send_message(&ReadAnswer { sums, offset: 0, length }).await?;
+    if storage.fault() == Fault::BreaksOff {
+        let half = bytes.slice(..bytes.len() / 2);
+        return exchange.send_payload(half).await;
+    }
+    exchange.send_payload(bytes).await?;
+    exchange.reply(&ReadTrailer { length }).await
+}

@@ -6,10 +6,12 @@
 use crate::disk::Crash;
 use crate::scenario::Failure;
 use crate::world::{Machine, SimWorld};
+use dfs_actors::supervisor::GaveUp;
 use dfs_client::{Client, ClientSettings};
 use dfs_core::id::{ClusterId, NodeId, Role};
 use dfs_core::settings::ClusterSettings;
 use dfs_core::wire::Request;
+use dfs_core::wire::metadata::DescribeNode;
 use dfs_nodes::settings::{LogFilter, LogFormat, NodeSettings, RoleSettings, UDP_PAYLOAD_BYTES_DEFAULT};
 use dfs_nodes::{Environment, InitialiseCluster, Node};
 use dfs_transport::authority::Authority;
@@ -22,13 +24,19 @@ use futures_util::FutureExt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// Where every node listens on its machine.
 const PORT: u16 = 7001;
 
 /// Longer than any run.
 const CERTIFICATE_VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How long a cluster may take to do what it does without being asked.
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// How often it is asked meanwhile.
+const POLL: Duration = Duration::from_millis(100);
 
 /// A node of the cluster: a machine with a certificate, which may run or not.
 pub struct Member {
@@ -38,12 +46,31 @@ pub struct Member {
     node: Option<Node>,
 }
 
-/// A node ended by itself, which no fault of the world may bring about.
+/// What no fault of the world may bring about.
 #[derive(Debug, thiserror::Error)]
-#[error("{name} ended by itself: {reason}")]
-pub struct EndedByItself {
-    name: String,
-    reason: dfs_actors::supervisor::GaveUp,
+pub enum Unhealthy {
+    /// A node gave up.
+    #[error("{name} ended by itself: {reason}")]
+    EndedByItself {
+        /// The node.
+        name: String,
+        /// What it said.
+        reason: GaveUp,
+    },
+    /// Actors of a node failed.
+    #[error("{name} has restarted {restarts} of its actors")]
+    Restarted {
+        /// The node.
+        name: String,
+        /// How often.
+        restarts: u64,
+    },
+    /// A cluster that nothing hurts did not become what it should.
+    #[error("{what} did not come to pass within {SETTLE:?}")]
+    NotInTime {
+        /// What it should.
+        what: &'static str,
+    },
 }
 
 impl Member {
@@ -100,10 +127,10 @@ impl Member {
     ///
     /// # Errors
     /// It has.
-    pub fn check(&self) -> Result<(), EndedByItself> {
+    pub fn check(&self) -> Result<(), Unhealthy> {
         match self.node.as_ref().and_then(|node| node.ended().now_or_never()) {
             None => Ok(()),
-            Some(reason) => Err(EndedByItself { name: self.machine.name().to_owned(), reason }),
+            Some(reason) => Err(Unhealthy::EndedByItself { name: self.machine.name().to_owned(), reason }),
         }
     }
 }
@@ -188,8 +215,39 @@ impl Cluster {
     ///
     /// # Errors
     /// One has.
-    pub fn check(&self) -> Result<(), EndedByItself> {
+    pub fn check(&self) -> Result<(), Unhealthy> {
         self.members().try_for_each(Member::check)
+    }
+
+    /// Asks again and again until there is an answer, while no node gives up.
+    ///
+    /// # Errors
+    /// A node gave up, or there was no answer for a minute.
+    pub async fn until<T>(&self, what: &'static str, mut ask: impl AsyncFnMut() -> Option<T>) -> Result<T, Unhealthy> {
+        let deadline = Instant::now() + SETTLE;
+        while Instant::now() < deadline {
+            self.check()?;
+            if let Some(answer) = ask().await {
+                return Ok(answer);
+            }
+            sleep(POLL).await;
+        }
+        Err(Unhealthy::NotInTime { what })
+    }
+
+    /// Asks every node whether actors of it failed since it was started.
+    ///
+    /// # Errors
+    /// Some did, or a node does not answer.
+    pub async fn no_actor_failed(&self, user: &User) -> Result<(), Unhealthy> {
+        for member in self.members() {
+            let describe = async || user.ask(member, &DescribeNode {}).await.ok();
+            let restarts = self.until("a node that describes itself", describe).await?.actor_restarts;
+            if restarts > 0 {
+                return Err(Unhealthy::Restarted { name: member.machine.name().to_owned(), restarts });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,8 @@
 mod calls;
 mod files;
 mod seams;
+mod storm;
+mod written;
 
 use crate::network::Link;
 use crate::world::{SimWorld, WorldSettings};
@@ -23,10 +25,12 @@ pub enum Scenario {
     /// A user's files survive the end of the leader: proves the whole system.
     #[default]
     Files,
+    /// Users work while nodes crash and the network is cut, over and over: looks for what the system cannot stand.
+    Storm,
 }
 
 impl Scenario {
-    const ALL: [Scenario; 3] = [Scenario::Seams, Scenario::Calls, Scenario::Files];
+    const ALL: [Scenario; 4] = [Scenario::Seams, Scenario::Calls, Scenario::Files, Scenario::Storm];
 
     /// Its name on the command line.
     #[must_use]
@@ -35,6 +39,7 @@ impl Scenario {
             Scenario::Seams => "seams",
             Scenario::Calls => "calls",
             Scenario::Files => "files",
+            Scenario::Storm => "storm",
         }
     }
 
@@ -48,7 +53,7 @@ impl Scenario {
     #[must_use]
     pub fn world(self) -> WorldSettings {
         match self {
-            Scenario::Seams | Scenario::Calls | Scenario::Files => {
+            Scenario::Seams | Scenario::Calls | Scenario::Files | Scenario::Storm => {
                 WorldSettings { link: Link::lossy(), ..WorldSettings::default() }
             }
         }
@@ -63,6 +68,24 @@ impl Scenario {
             Scenario::Seams => seams::play(world).await,
             Scenario::Calls => calls::play(world).await,
             Scenario::Files => files::play(world).await,
+            Scenario::Storm => storm::play(world).await,
         }
+    }
+}
+
+/// Tasks are left that belong to nobody.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} tasks are left after every node has crashed")]
+struct TasksLeft(usize);
+
+fn alive_tasks() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}
+
+/// Once everything has crashed there are as many tasks as before it was started.
+fn check_tasks(before: usize) -> Verdict {
+    match alive_tasks().saturating_sub(before) {
+        0 => Ok(()),
+        left => Err(TasksLeft(left).into()),
     }
 }

@@ -25,10 +25,12 @@ use dfs_transport::endpoint::Inbound;
 use dfs_transport::world::{OwnedTask, Scope};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Registrations and beats that are served at once.
 const MEMBERSHIP_REQUESTS_MAX: usize = 4096;
+/// How long after a barrier that failed a new leader tries the next one.
+const BARRIER_RETRY: Duration = Duration::from_millis(200);
 
 /// What the leader has heard of one storage node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +192,7 @@ async fn follow_leadership(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherM
             let state = states.borrow_and_update();
             (state.leads(), state.term)
         };
+        let mut known = true;
         if !leading {
             if leads_in.take().is_some() {
                 let _ = me.send_message(WatcherMessage::Follows);
@@ -202,10 +205,14 @@ async fn follow_leadership(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherM
             {
                 leads_in = Some(term);
                 let _ = me.send_message(WatcherMessage::Leads(settings));
+            } else {
+                // Nothing need change before a quorum answers again.
+                known = false;
             }
         }
-        // A cluster that is not initialised yet changes its state when it is.
-        if states.changed().await.is_err() {
+        let change = states.changed();
+        let changed = if known { change.await } else { timeout(BARRIER_RETRY, change).await.unwrap_or(Ok(())) };
+        if changed.is_err() {
             return;
         }
     }

@@ -7,6 +7,7 @@
 //! only the executable does.
 
 pub mod clock;
+pub mod cluster;
 pub mod command;
 pub mod disk;
 pub mod key_value;

@@ -1,7 +1,10 @@
 //! The scenarios: what is done to a simulated world, and what must hold.
 
 mod calls;
+mod files;
 mod seams;
+mod storm;
+mod written;
 
 use crate::network::Link;
 use crate::world::{SimWorld, WorldSettings};
@@ -16,14 +19,18 @@ pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scenario {
     /// Draws on every seam and on every source of randomness that libraries use: proves the world itself.
-    #[default]
     Seams,
     /// Nodes call each other over a bad network: proves the transport.
     Calls,
+    /// A user's files survive the end of the leader: proves the whole system.
+    #[default]
+    Files,
+    /// Users work while nodes crash and the network is cut, over and over: looks for what the system cannot stand.
+    Storm,
 }
 
 impl Scenario {
-    const ALL: [Scenario; 2] = [Scenario::Seams, Scenario::Calls];
+    const ALL: [Scenario; 4] = [Scenario::Seams, Scenario::Calls, Scenario::Files, Scenario::Storm];
 
     /// Its name on the command line.
     #[must_use]
@@ -31,6 +38,8 @@ impl Scenario {
         match self {
             Scenario::Seams => "seams",
             Scenario::Calls => "calls",
+            Scenario::Files => "files",
+            Scenario::Storm => "storm",
         }
     }
 
@@ -44,7 +53,9 @@ impl Scenario {
     #[must_use]
     pub fn world(self) -> WorldSettings {
         match self {
-            Scenario::Seams | Scenario::Calls => WorldSettings { link: Link::lossy(), ..WorldSettings::default() },
+            Scenario::Seams | Scenario::Calls | Scenario::Files | Scenario::Storm => {
+                WorldSettings { link: Link::lossy(), ..WorldSettings::default() }
+            }
         }
     }
 
@@ -56,6 +67,25 @@ impl Scenario {
         match self {
             Scenario::Seams => seams::play(world).await,
             Scenario::Calls => calls::play(world).await,
+            Scenario::Files => files::play(world).await,
+            Scenario::Storm => storm::play(world).await,
         }
+    }
+}
+
+/// Tasks are left that belong to nobody.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} tasks are left after every node has crashed")]
+struct TasksLeft(usize);
+
+fn alive_tasks() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}
+
+/// Once everything has crashed there are as many tasks as before it was started.
+fn check_tasks(before: usize) -> Verdict {
+    match alive_tasks().saturating_sub(before) {
+        0 => Ok(()),
+        left => Err(TasksLeft(left).into()),
     }
 }

@@ -34,6 +34,11 @@ fn quic_with_mutual_tls_is_deterministic_under_faults() {
 }
 
 #[test]
+fn the_whole_system_is_deterministic_under_the_end_of_its_leader() {
+    the_trace_is_a_function_of_the_seed("files");
+}
+
+#[test]
 fn a_wrong_command_line_is_an_error_of_its_own() {
     let status = Command::new(env!("CARGO_BIN_EXE_dfs-sim")).arg("walk").output().expect("the simulator starts").status;
     assert_eq!(status.code(), Some(2));

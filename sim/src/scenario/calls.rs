@@ -4,7 +4,7 @@
 //! What must hold: an answer is right or there is none, everybody reaches everybody once the network is whole, and a
 //! crashed node leaves no task behind.
 
-use super::{Failure, Verdict};
+use super::{Failure, Verdict, alive_tasks, check_tasks};
 use crate::disk::Crash;
 use crate::network::Link;
 use crate::trace::Trace;
@@ -39,8 +39,6 @@ enum Broken {
     WrongAnswer(Destination),
     #[error("the network is whole, but {from} cannot call {to}: {error}")]
     Unreachable { from: u64, to: Destination, error: CallError },
-    #[error("{0} tasks are left after every node has crashed")]
-    TasksLeft(usize),
 }
 
 /// Asks for the digest of the payload that follows.
@@ -99,14 +97,7 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     }
     drop(nodes);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    match alive_tasks().saturating_sub(before) {
-        0 => Ok(()),
-        left => Err(Broken::TasksLeft(left).into()),
-    }
-}
-
-fn alive_tasks() -> usize {
-    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+    check_tasks(before)
 }
 
 fn start_all(world: &mut SimWorld) -> Result<(Vec<Node>, Arc<[Destination]>), Failure> {

@@ -27,15 +27,20 @@ const STEP_WAIT: Duration = Duration::from_secs(5);
 type Answers<'s> = BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RPCError<TypeConfig>>>;
 
 /// Opens the stream and sends whatever `requests` yields.
+///
+/// The first request is awaited before the stream is opened: openraft's pause after a failure is part of it, and
+/// without that pause a member that cannot be reached would be tried again at once, for ever.
 pub(super) async fn append<'s, S>(
     scope: &'s Scope,
     peers: &'s Peers,
     to: &'s Destination,
-    requests: S,
+    mut requests: S,
 ) -> Result<Answers<'s>, RPCError<TypeConfig>>
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
 {
+    let Some(first) = requests.next().await else { return Ok(Box::pin(stream::empty())) };
+    let requests = stream::iter([first]).chain(requests);
     let opened = peers.open(to, Class::Control, &StreamAppends {}, Instant::now() + OPEN_WAIT).await;
     let (send, receive) = opened.map_err(|error| rpc_error(&error))?.into_split();
     let (under_way, awaited) = mpsc::channel(PIPELINE_DEPTH);

@@ -36,7 +36,7 @@ pub enum RaftMessage {
 /// The way to the Raft engine, for metadata nodes only.
 #[must_use]
 pub fn route(seat: &Seat<RaftMessage>) -> Route {
-    Route::new(Service::Raft, &[Role::Metadata], RAFT_REQUESTS_MAX, seat, RaftMessage::Serve)
+    Route::new(Service::Raft, "RaftActor", &[Role::Metadata], RAFT_REQUESTS_MAX, seat, RaftMessage::Serve)
 }
 
 /// The life of the engine.
@@ -95,12 +95,8 @@ impl Actor for RaftActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RaftMessage::Serve(admitted) => {
-                let (inbound, permit) = admitted.into_parts();
                 let raft = state.raft.clone();
-                state.scope.spawn(async move {
-                    let _permit = permit;
-                    raft.serve(inbound).await;
-                });
+                admitted.serve(&state.scope, |inbound| async move { raft.serve(inbound).await });
                 Ok(())
             }
             RaftMessage::Stopped(reason) => Err(format!("the Raft engine stopped: {reason}").into()),

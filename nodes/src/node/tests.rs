@@ -96,6 +96,19 @@ impl TestCluster {
         self.start(NodeSettings { listen, ..self.settings(role, node) }).await
     }
 
+    /// One metadata node and three storage nodes that are alive, with a client.
+    async fn serving() -> (TestCluster, Node, Vec<Node>, TestClient) {
+        let mut cluster = TestCluster::new();
+        let metadata = cluster.metadata_node().await;
+        let mut storage = Vec::new();
+        for node in 1..=3 {
+            storage.push(cluster.storage_node(node).await);
+        }
+        let client = cluster.client();
+        client.wait_for_storage(3).await;
+        (cluster, metadata, storage, client)
+    }
+
     fn client(&self) -> TestClient {
         let identity = self.identity(Role::Client, "tester");
         let settings = EndpointSettings { listen: "127.0.0.1:0".parse().unwrap(), ..EndpointSettings::default() };
@@ -189,14 +202,7 @@ impl TestClient {
 
 #[tokio::test]
 async fn a_chunk_goes_to_three_nodes_and_comes_back_from_each() {
-    let mut cluster = TestCluster::new();
-    let metadata = cluster.metadata_node().await;
-    let mut storage = Vec::new();
-    for node in 1..=3 {
-        storage.push(cluster.storage_node(node).await);
-    }
-    let client = cluster.client();
-    client.wait_for_storage(3).await;
+    let (_cluster, metadata, storage, client) = TestCluster::serving().await;
 
     let content: Vec<u8> = (0..200_000_u32).map(|place| (place % 251) as u8).collect();
     let (commit, request, to) = client.create("a/b", content.len()).await;
@@ -234,14 +240,7 @@ async fn a_chunk_goes_to_three_nodes_and_comes_back_from_each() {
 
 #[tokio::test]
 async fn a_copy_that_was_missed_is_caught_up_and_told_to_metadata_when_its_node_returns() {
-    let mut cluster = TestCluster::new();
-    let metadata = cluster.metadata_node().await;
-    let mut storage = Vec::new();
-    for node in 1..=3 {
-        storage.push(cluster.storage_node(node).await);
-    }
-    let client = cluster.client();
-    client.wait_for_storage(3).await;
+    let (cluster, metadata, mut storage, client) = TestCluster::serving().await;
     let content = vec![7; 3_000_000];
     let (commit, request, to) = client.create("degraded", content.len()).await;
 
@@ -269,14 +268,7 @@ async fn a_copy_that_was_missed_is_caught_up_and_told_to_metadata_when_its_node_
 
 #[tokio::test]
 async fn a_write_is_refused_before_its_payload_flows_when_too_few_replicas_accept() {
-    let mut cluster = TestCluster::new();
-    let metadata = cluster.metadata_node().await;
-    let mut storage = Vec::new();
-    for node in 1..=3 {
-        storage.push(cluster.storage_node(node).await);
-    }
-    let client = cluster.client();
-    client.wait_for_storage(3).await;
+    let (_cluster, metadata, mut storage, client) = TestCluster::serving().await;
     let (_, request, to) = client.create("refused", 100_000).await;
     for replica in &request.replicas {
         let place = storage.iter().position(|node| node.address() == replica.address).unwrap();

@@ -97,7 +97,7 @@ struct Writer {
 
 impl Writer {
     fn new(cluster: &Cluster) -> Writer {
-        let file = ClusterFile::find(Some(&cluster.path())).unwrap();
+        let file = ClusterFile::find(&cluster.path()).unwrap();
         let nodes = cluster.json(&["nodes"]);
         let address = nodes["storage"][0]["address"].as_str().unwrap().parse().unwrap();
         let world = World::production("writer");

@@ -191,7 +191,8 @@ async fn follow_leadership(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherM
         };
         let mut known = true;
         if !leading {
-            if leads_in.take().is_some() {
+            if let Some(term) = leads_in.take() {
+                tracing::info!(term, "this node leads the metadata cluster no more");
                 let _ = me.send_message(WatcherMessage::Follows);
             }
         } else if leads_in != Some(term) {
@@ -201,6 +202,7 @@ async fn follow_leadership(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherM
                 && let Ok(Ok(Some((_, settings)))) = scope.blocking(move || meta::cluster(&view)).await
             {
                 leads_in = Some(term);
+                tracing::info!(term, "this node leads the metadata cluster");
                 let _ = me.send_message(WatcherMessage::Leads(settings));
             } else {
                 // Nothing need change before a quorum answers again.

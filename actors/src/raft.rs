@@ -48,7 +48,7 @@ use std::sync::Arc;
 const HEARTBEAT_MS: u64 = 100;
 /// How long a member waits for a sign of life before it would be leader, drawn anew each time, in milliseconds. The
 /// upper end is the leader's lease too: a new leader comes after the lease and one such wait.
-const ELECTION_MS: (u64, u64) = (400, 700);
+const ELECTION_MS: (u64, u64) = (300, 450);
 /// How long one try to send a snapshot may take, in milliseconds: the member writes a whole state meanwhile.
 const SNAPSHOT_MS: u64 = 30 * 60 * 1000;
 /// Entries after which a snapshot is taken and the log is cut.

@@ -176,6 +176,7 @@ pub struct OpenStore<'s> {
 }
 
 /// What a write begins with.
+#[allow(clippy::large_enum_variant, reason = "it is taken apart at once; a box would cost each write an allocation")]
 pub enum BeginWrite {
     /// The bytes are wanted.
     Write(ChunkWriter),

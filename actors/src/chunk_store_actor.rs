@@ -32,10 +32,11 @@ pub enum ChunkStoreMessage {
 #[must_use]
 pub fn routes(seat: &Seat<ChunkStoreMessage>) -> Vec<Route> {
     let transfers = STORE_READS_MAX + PRIMARY_WRITES_MAX;
-    vec![
-        Route::new(Service::Chunks, &[Role::Client, Role::Storage], 4 * transfers, seat, ChunkStoreMessage::Serve),
-        Route::new(Service::Replicas, &[Role::Storage], 2 * REPLICA_WRITES_MAX, seat, ChunkStoreMessage::Serve),
-    ]
+    let (anyone, peers): (&[Role], &[Role]) = (&[Role::Client, Role::Storage], &[Role::Storage]);
+    let route = |service, roles, permits| {
+        Route::new(service, "ChunkStoreActor", roles, permits, seat, ChunkStoreMessage::Serve)
+    };
+    vec![route(Service::Chunks, anyone, 4 * transfers), route(Service::Replicas, peers, 2 * REPLICA_WRITES_MAX)]
 }
 
 /// Admits transfers.
@@ -58,23 +59,23 @@ fn check(store: &ChunkStore) -> Result<(), ActorProcessingErr> {
 impl ChunkStoreState {
     /// Starts the transfer that was asked for. It waits for its permit no longer than its deadline.
     fn serve(&self, admitted: Admitted) {
-        let (inbound, permit) = admitted.into_parts();
-        let permits = match (inbound.service, inbound.method) {
+        let (service, method) = (admitted.inbound().service, admitted.inbound().method);
+        let permits = match (service, method) {
             (Service::Chunks, ReadChunk::METHOD) => &self.reads,
             (Service::Chunks, WriteChunk::METHOD) => &self.primary_writes,
             (Service::Replicas, WriteReplica::METHOD) => &self.replica_writes,
             _ => {
-                self.transfers.scope.spawn(inbound.exchange.refuse(Refusal::UnknownMethod));
-                return;
+                return admitted.serve(&self.transfers.scope, |inbound| async move {
+                    drop(inbound.exchange.refuse(Refusal::UnknownMethod).await);
+                });
             }
         };
         let (transfers, permits) = (self.transfers.clone(), permits.clone());
-        self.transfers.scope.spawn(async move {
-            let _admitted = permit;
+        admitted.serve(&self.transfers.scope, move |inbound| async move {
             let Ok(Ok(_permit)) = timeout_at(inbound.deadline, permits.acquire_owned()).await else {
                 return drop(inbound.exchange.refuse(Refusal::Overloaded).await);
             };
-            match (inbound.service, inbound.method) {
+            match (service, method) {
                 (Service::Chunks, ReadChunk::METHOD) => read::serve(transfers, inbound).await,
                 (Service::Chunks, _) => primary_write::serve(transfers, inbound).await,
                 _ => replica_write::serve(transfers, inbound).await,

@@ -11,8 +11,10 @@ pub(crate) mod memory;
 use std::ops::Bound;
 use std::sync::Arc;
 
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
 /// Keys and values, in the order of the keys.
-pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+pub type Pairs = Vec<Pair>;
 
 /// What can be read: a store as it is now, or as it was when a snapshot was taken.
 pub trait KeyValueView: Send + Sync + 'static {
@@ -21,7 +23,7 @@ pub trait KeyValueView: Send + Sync + 'static {
     /// The first `limit` pairs from `start` to `end`, in rising order of keys.
     fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>, limit: usize) -> Result<Pairs, KeyValueError>;
     /// The last pair from `start` to `end`.
-    fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, KeyValueError>;
+    fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<Pair>, KeyValueError>;
 }
 
 /// A store.

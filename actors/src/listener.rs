@@ -16,19 +16,39 @@ use dfs_core::wire::metadata::{DescribeNode, NodeDescription};
 use dfs_transport::endpoint::{Dispatch, Endpoint, Inbound};
 use dfs_transport::world::{OwnedTask, Scope};
 use ractor::{Actor, ActorProcessingErr, ActorRef, Message};
+use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::Instrument;
 
 /// A request that was let in. Its permit is given back when it is dropped.
 pub struct Admitted {
     inbound: Box<Inbound>,
     permit: OwnedSemaphorePermit,
+    span: tracing::Span,
 }
 
 impl Admitted {
-    /// The request, and its permit, to be dropped when the request is done.
-    pub fn into_parts(self) -> (Inbound, OwnedSemaphorePermit) {
-        (*self.inbound, self.permit)
+    /// The request.
+    #[must_use]
+    pub fn inbound(&self) -> &Inbound {
+        &self.inbound
+    }
+
+    /// Serves the request in a task of `scope`. The task holds the permit, and what it logs carries the actor and the
+    /// request's id.
+    pub fn serve<F>(self, scope: &Scope, serve: impl FnOnce(Inbound) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let Admitted { inbound, permit, span } = self;
+        let work = serve(*inbound);
+        let work = async move {
+            let _permit = permit;
+            work.await;
+        };
+        scope.spawn(work.instrument(span));
     }
 }
 
@@ -38,6 +58,7 @@ type Deliver = Box<dyn Fn(Admitted) -> bool + Send + Sync>;
 /// The way from a service to the actor that serves it.
 pub struct Route {
     service: Service,
+    actor: &'static str,
     roles: &'static [Role],
     permits: Arc<Semaphore>,
     is_vacant: Box<dyn Fn() -> bool + Send + Sync>,
@@ -45,9 +66,10 @@ pub struct Route {
 }
 
 impl Route {
-    /// Requests for `service` from peers of one of `roles` go to `seat`, at most `permits` at once.
+    /// Requests for `service` from peers of one of `roles` go to the `actor` in `seat`, at most `permits` at once.
     pub fn new<M: Message + Sync>(
         service: Service,
+        actor: &'static str,
         roles: &'static [Role],
         permits: usize,
         seat: &Seat<M>,
@@ -56,6 +78,7 @@ impl Route {
         let (seat, vacant) = (seat.clone(), seat.clone());
         Route {
             service,
+            actor,
             roles,
             permits: Arc::new(Semaphore::new(permits)),
             is_vacant: Box::new(move || vacant.is_vacant()),
@@ -68,6 +91,8 @@ impl Route {
 struct Router {
     scope: Scope,
     routes: Vec<Route>,
+    /// Requests that came so far: the last one's id within this life of the listener.
+    requests: AtomicU64,
 }
 
 impl Router {
@@ -89,8 +114,10 @@ impl Dispatch for Router {
     fn dispatch(&self, inbound: Inbound) {
         match self.admit(&inbound) {
             Ok((route, permit)) => {
+                let request = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+                let span = tracing::info_span!("serve", actor = route.actor, request, peer = %inbound.peer);
                 // If the actor ended just now, the request is dropped, and its stream reset.
-                let _ = (route.deliver)(Admitted { inbound: Box::new(inbound), permit });
+                let _ = (route.deliver)(Admitted { inbound: Box::new(inbound), permit, span });
             }
             Err(refusal) => {
                 tracing::debug!(peer = %inbound.peer, service = ?inbound.service, %refusal, "request refused");
@@ -147,8 +174,16 @@ impl Actor for ListenerActor {
         arguments: ListenerArguments,
     ) -> Result<ListenerState, ActorProcessingErr> {
         let ListenerArguments { scope, endpoint, seat, mut routes, describe } = arguments;
-        routes.push(Route::new(Service::Node, &Role::ALL, DESCRIPTIONS_MAX, &seat, ListenerMessage::Serve));
-        let serving = endpoint.serve(Arc::new(Router { scope: scope.clone(), routes })).owned();
+        routes.push(Route::new(
+            Service::Node,
+            "ListenerActor",
+            &Role::ALL,
+            DESCRIPTIONS_MAX,
+            &seat,
+            ListenerMessage::Serve,
+        ));
+        let serving =
+            endpoint.serve(Arc::new(Router { scope: scope.clone(), routes, requests: AtomicU64::new(0) })).owned();
         let accepting = scope
             .spawn(async move {
                 let _ = serving.await;
@@ -166,14 +201,10 @@ impl Actor for ListenerActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ListenerMessage::Serve(admitted) => {
-                let (inbound, permit) = admitted.into_parts();
                 let description = (state.describe)();
-                state.scope.spawn(async move {
-                    let _permit = permit;
+                admitted.serve(&state.scope, |inbound| async move {
                     match inbound.decode::<DescribeNode>() {
-                        Ok(DescribeNode {}) => {
-                            let _ = inbound.exchange.reply(&description).await;
-                        }
+                        Ok(DescribeNode {}) => drop(inbound.exchange.reply(&description).await),
                         Err(refusal) => drop(inbound.exchange.refuse(refusal).await),
                     }
                 });

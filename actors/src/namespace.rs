@@ -37,7 +37,7 @@ pub enum NamespaceMessage {
 #[must_use]
 pub fn route(seat: &Seat<NamespaceMessage>) -> Route {
     let roles = &[Role::Client, Role::Metadata];
-    Route::new(Service::Namespace, roles, METADATA_REQUESTS_MAX, seat, NamespaceMessage::Serve)
+    Route::new(Service::Namespace, "NamespaceActor", roles, METADATA_REQUESTS_MAX, seat, NamespaceMessage::Serve)
 }
 
 /// Admits requests about files.
@@ -76,12 +76,8 @@ impl Actor for NamespaceActor {
         state: &mut NamespaceArguments,
     ) -> Result<(), ActorProcessingErr> {
         let NamespaceMessage::Serve(admitted) = message;
-        let (inbound, permit) = admitted.into_parts();
         let arguments = state.clone();
-        state.scope.spawn(async move {
-            let _permit = permit;
-            arguments.serve(inbound).await;
-        });
+        admitted.serve(&state.scope, |inbound| async move { arguments.serve(inbound).await });
         Ok(())
     }
 }

@@ -84,7 +84,8 @@ impl WatcherHandle {
 /// The way to the watcher, for storage nodes only.
 #[must_use]
 pub fn route(seat: &Seat<WatcherMessage>) -> Route {
-    Route::new(Service::Membership, &[Role::Storage], MEMBERSHIP_REQUESTS_MAX, seat, WatcherMessage::Serve)
+    let roles = &[Role::Storage];
+    Route::new(Service::Membership, "NodeWatcher", roles, MEMBERSHIP_REQUESTS_MAX, seat, WatcherMessage::Serve)
 }
 
 /// Watches storage nodes.
@@ -150,12 +151,8 @@ impl Actor for NodeWatcher {
         let now = state.started.elapsed();
         match message {
             WatcherMessage::Serve(admitted) => {
-                let (inbound, permit) = admitted.into_parts();
                 let arguments = state.arguments.clone();
-                state.arguments.scope.spawn(async move {
-                    let _permit = permit;
-                    arguments.serve(inbound, &me).await;
-                });
+                admitted.serve(&state.arguments.scope, |inbound| async move { arguments.serve(inbound, &me).await });
             }
             WatcherMessage::Leads(settings) => state.watch = Some(Watch::new(&settings, now)),
             WatcherMessage::Follows => {

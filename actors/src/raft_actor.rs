@@ -6,7 +6,7 @@
 //! every restart, and the tree gives up with the reason. *Bounds*: the route's permits, and the engine's own.
 //!
 //! The engine's handle is shared: a request that only needs it runs in a task of its own and never waits here. While
-//! something in the state is due, the leader's clock is written to the log every [`TICK_INTERVAL`].
+//! something in the state is due, the leader's clock is written to the log every ten seconds.
 
 use crate::listener::{Admitted, Route};
 use crate::raft::RaftHandle;
@@ -36,7 +36,7 @@ pub enum RaftMessage {
 /// The way to the Raft engine, for metadata nodes only.
 #[must_use]
 pub fn route(seat: &Seat<RaftMessage>) -> Route {
-    Route::new(Service::Raft, &[Role::Metadata], RAFT_REQUESTS_MAX, seat, RaftMessage::Serve)
+    Route::new(Service::Raft, "RaftActor", &[Role::Metadata], RAFT_REQUESTS_MAX, seat, RaftMessage::Serve)
 }
 
 /// The life of the engine.
@@ -95,12 +95,8 @@ impl Actor for RaftActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RaftMessage::Serve(admitted) => {
-                let (inbound, permit) = admitted.into_parts();
                 let raft = state.raft.clone();
-                state.scope.spawn(async move {
-                    let _permit = permit;
-                    raft.serve(inbound).await;
-                });
+                admitted.serve(&state.scope, |inbound| async move { raft.serve(inbound).await });
                 Ok(())
             }
             RaftMessage::Stopped(reason) => Err(format!("the Raft engine stopped: {reason}").into()),

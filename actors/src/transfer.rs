@@ -12,6 +12,7 @@
 
 pub mod copy;
 pub mod forward;
+mod intake;
 pub mod primary_write;
 pub mod read;
 pub mod replica_write;

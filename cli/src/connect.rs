@@ -92,7 +92,7 @@ impl ClusterArgs {
 /// # Errors
 /// There is no cluster file, or its client certificate cannot be used.
 pub fn open(world: &World, path: &Path, settings: ClientSettings) -> Result<Client, ConnectError> {
-    let file = ClusterFile::find(Some(path))?;
+    let file = ClusterFile::find(path)?;
     certificate::refuse_exposed_key(&file.key)?;
     let identity = file.identity().map_err(|cause| ConnectError::Identity { file: path.to_owned(), cause })?;
     Ok(Client::new(world, identity, file.addresses, settings)?)

@@ -35,7 +35,7 @@ pub enum Verb {
     /// Run a local cluster of real processes
     Cluster(cluster::ClusterVerbs),
     /// Run one node of a cluster
-    Node(node::NodeArgs),
+    Node(Box<node::NodeArgs>),
     /// Make certificates
     Certs(certs::CertsArgs),
     /// See a cluster lose its leader and a storage node, and give a file back intact

@@ -20,9 +20,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// The directory that is searched where none is named, relative to the current one.
-pub const DEFAULT_DIRECTORY: &str = "dfs-cluster";
-
 /// The name of the file within a directory.
 pub const FILE_NAME: &str = "client.toml";
 
@@ -77,13 +74,12 @@ pub enum ClusterFileError {
 }
 
 impl ClusterFile {
-    /// Finds and reads the file: `path` is the file itself, or a directory that has a `client.toml`. Without a path,
-    /// [`DEFAULT_DIRECTORY`] is searched. The paths of the result can be opened from the current directory.
+    /// Finds and reads the file: `path` is the file itself, or a directory that has a `client.toml`. The paths
+    /// of the result can be opened from the current directory.
     ///
     /// # Errors
     /// There is no such file, or it is not a cluster file.
-    pub fn find(path: Option<&Path>) -> Result<ClusterFile, ClusterFileError> {
-        let path = path.unwrap_or(Path::new(DEFAULT_DIRECTORY));
+    pub fn find(path: &Path) -> Result<ClusterFile, ClusterFileError> {
         let file = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
         let text = std::fs::read_to_string(&file).map_err(|cause| match cause.kind() {
             io::ErrorKind::NotFound => ClusterFileError::Missing { path: path.to_owned() },
@@ -124,8 +120,8 @@ mod tests {
     fn find_in(text: &str) -> Result<ClusterFile, ClusterFileError> {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(FILE_NAME), text).unwrap();
-        let found = ClusterFile::find(Some(directory.path()));
-        let by_file = ClusterFile::find(Some(&directory.path().join(FILE_NAME)));
+        let found = ClusterFile::find(directory.path());
+        let by_file = ClusterFile::find(&directory.path().join(FILE_NAME));
         assert_eq!(found.as_ref().ok(), by_file.as_ref().ok());
         found.inspect(|found| assert!(found.ca.starts_with(directory.path())))
     }
@@ -156,8 +152,8 @@ mod tests {
     #[test]
     fn a_missing_file_says_what_to_do() {
         let directory = tempfile::tempdir().unwrap();
-        let error = ClusterFile::find(Some(&directory.path().join("none"))).unwrap_err().to_string();
+        let error = ClusterFile::find(&directory.path().join("none")).unwrap_err().to_string();
         assert!(error.contains("cluster up"), "{error}");
-        assert!(matches!(ClusterFile::find(Some(directory.path())), Err(ClusterFileError::Missing { .. })));
+        assert!(matches!(ClusterFile::find(directory.path()), Err(ClusterFileError::Missing { .. })));
     }
 }

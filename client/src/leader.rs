@@ -210,9 +210,9 @@ fn classify(error: CallError) -> Verdict {
         CallError::Refused(Refusal::NotLeader { leader }) => {
             Verdict::Elsewhere(CallError::Refused(Refusal::NotLeader { leader }), leader)
         }
-        CallError::Refused(
-            refusal @ (Refusal::Unavailable | Refusal::Stopping | Refusal::Internal | Refusal::DeadlineExceeded),
-        ) => Verdict::Lost(CallError::Refused(refusal)),
+        CallError::Refused(refusal @ (Refusal::Unavailable | Refusal::Stopping | Refusal::Internal)) => {
+            Verdict::Lost(CallError::Refused(refusal))
+        }
         CallError::Refused(refusal) if refusal.is_retryable() => Verdict::Busy(refusal),
         CallError::Refused(refusal) => Verdict::Final(refusal),
         gone => Verdict::Lost(gone),

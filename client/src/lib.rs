@@ -15,7 +15,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! // Inside a tokio runtime: the client's tasks and blocking work belong to a world.
 //! let world = World::production("example");
-//! let cluster = ClusterFile::find(Some(Path::new("my-cluster")))?;
+//! let cluster = ClusterFile::find(Path::new("my-cluster"))?;
 //! let identity = cluster.identity()?;
 //! let client = Client::new(&world, identity, cluster.addresses, ClientSettings::default())?;
 //!

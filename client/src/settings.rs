@@ -15,6 +15,9 @@ pub struct ClientSettings {
     pub operation_timeout: Duration,
     /// How long to ask again while the cluster says that too few storage nodes can take work.
     pub too_few_nodes_timeout: Duration,
+    /// How long a storage node that is written to may take to say whether it wants the bytes before another one is
+    /// tried.
+    pub answer_timeout: Duration,
     /// How long a storage node may stand still within a transfer before another one is tried.
     pub stall_timeout: Duration,
     /// How long a storage node that is read from may take until its first byte before another one is tried.
@@ -30,6 +33,7 @@ impl Default for ClientSettings {
             connect_timeout: Duration::from_secs(5),
             operation_timeout: Duration::from_secs(30),
             too_few_nodes_timeout: Duration::from_secs(5),
+            answer_timeout: Duration::from_secs(2),
             stall_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_secs(1),
             read_timeout: Duration::from_secs(10),

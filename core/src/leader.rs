@@ -1,4 +1,4 @@
-//! The search for the metadata leader, as every caller of the metadata cluster does it.
+//! The search for the metadata leader, as a storage node does it.
 //!
 //! A pure machine: it says whom to ask next and how long to wait before, and is told what came of it. It follows a
 //! redirect at once, goes round all known members otherwise, and backs off only once it has been round.

@@ -234,7 +234,8 @@ static TAKEN: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 impl Slot {
     fn take() -> Slot {
         let taken = TAKEN.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut taken = TAKEN.1.wait_while(taken, |taken| *taken >= CLUSTERS_MAX).unwrap_or_else(PoisonError::into_inner);
+        let mut taken =
+            TAKEN.1.wait_while(taken, |taken| *taken >= CLUSTERS_MAX).unwrap_or_else(PoisonError::into_inner);
         *taken += 1;
         Slot
     }

@@ -35,7 +35,8 @@ fn what_was_acknowledged_is_whole_after_a_storage_node_was_killed_and_restarted(
     upload.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
     let mut upload = upload.spawn().unwrap();
     crate::cluster::wait_until("the upload is under way", || {
-        cluster.json(&["nodes"])["storage"][0]["chunks"].as_u64().unwrap_or(0) >= 8 || upload.try_wait().unwrap().is_some()
+        cluster.json(&["nodes"])["storage"][0]["chunks"].as_u64().unwrap_or(0) >= 8
+            || upload.try_wait().unwrap().is_some()
     });
     cluster.launcher(&["kill", "storage-1"]).succeeds();
     let _ = upload.kill();

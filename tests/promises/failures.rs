@@ -6,9 +6,7 @@ use dfs_client::cluster::ClusterFile;
 use dfs_core::checksum::ChunkSums;
 use dfs_core::id::{ChunkId, ChunkIndex, Epoch, FileId, NodeId, Role};
 use dfs_core::refusal::Refusal;
-use dfs_core::wire::chunk::{
-    ChunkWritten, ReadAnswer, ReadChunk, WriteAnswer, WriteChunk, WriteReplica, WriteTrailer,
-};
+use dfs_core::wire::chunk::{ChunkWritten, ReadAnswer, ReadChunk, WriteAnswer, WriteChunk, WriteReplica, WriteTrailer};
 use dfs_transport::endpoint::{Endpoint, EndpointSettings};
 use dfs_transport::exchange::{CallError, Exchange};
 use dfs_transport::peers::{Class, Destination, Peers};
@@ -31,7 +29,9 @@ fn flip(cluster: &Cluster, node: &str, pattern: &[u8]) -> usize {
     for path in segments(cluster, node) {
         let content = std::fs::read(&path).unwrap();
         let file = std::fs::File::options().write(true).open(&path).unwrap();
-        for place in content.windows(pattern.len()).enumerate().filter(|(_, window)| *window == pattern).map(|(place, _)| place) {
+        for place in
+            content.windows(pattern.len()).enumerate().filter(|(_, window)| *window == pattern).map(|(place, _)| place)
+        {
             file.write_all_at(&[content[place] ^ 1], place as u64).unwrap();
             flipped += 1;
         }
@@ -97,7 +97,7 @@ struct Writer {
 
 impl Writer {
     fn new(cluster: &Cluster) -> Writer {
-        let file = ClusterFile::find(Some(&cluster.path())).unwrap();
+        let file = ClusterFile::find(&cluster.path()).unwrap();
         let nodes = cluster.json(&["nodes"]);
         let address = nodes["storage"][0]["address"].as_str().unwrap().parse().unwrap();
         let world = World::production("writer");

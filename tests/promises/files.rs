@@ -15,7 +15,7 @@ fn a_file_of_42_bytes_is_identical_and_has_one_chunk() {
     cluster.put("a01/small", &content);
     assert_eq!(cluster.get("a01/small"), content);
     let stat = cluster.json(&["stat", "--name", "a01/small"]);
-    assert_eq!((&stat["size"], &stat["chunks"]), (&42.into(), &1.into()), "{stat}");
+    assert_eq!((&stat["size_bytes"], &stat["chunks"]), (&42.into(), &1.into()), "{stat}");
 }
 
 /// A2, A3: boundaries of chunks and groups, with the smallest chunks so that a group is 1 MiB.
@@ -33,7 +33,7 @@ fn sizes_around_every_boundary_round_trip() {
         assert!(cluster.get(&name) == content, "{size} bytes come back as they were");
         let stat = cluster.json(&["stat", "--name", &name]);
         assert_eq!(stat["chunks"], size.div_ceil(chunk), "no empty tail chunk: {stat}");
-        assert_eq!(stat["chunk_size"], chunk, "{stat}");
+        assert_eq!(stat["chunk_size_bytes"], chunk, "{stat}");
     }
 }
 

@@ -7,6 +7,8 @@ mod power;
 use super::conformance::{self, Place, Wanted, chunk, content, get, put, try_open};
 use super::{StoreError, segment};
 use crate::disk::directory::DirectoryDisk;
+use crate::key_value::KeyValueStores;
+use crate::key_value::fjall::FjallStores;
 use dfs_core::id::Epoch;
 use dfs_transport::world::World;
 use machine::Machine;
@@ -29,6 +31,22 @@ async fn a_store_in_a_real_directory_keeps_its_promises() {
             index.lose_index();
         }
         place_in(directory.path(), &index, &world)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_store_with_the_production_index_keeps_its_promises() {
+    let world = World::production("test");
+    let directory = tempfile::tempdir().unwrap();
+    let stores = FjallStores::new(&directory.path().join("index"));
+    conformance::run(|wanted| {
+        if wanted == Wanted::WithoutIndex {
+            stores.remove("chunks").unwrap();
+        }
+        let disk = Arc::new(DirectoryDisk::open(&directory.path().join("data")).unwrap());
+        let (scope, entropy) = (world.scope.clone(), world.entropy.clone());
+        Place { scope, disk, index: stores.open("chunks").unwrap(), entropy }
     })
     .await;
 }

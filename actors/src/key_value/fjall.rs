@@ -5,7 +5,7 @@
 //! bound. Deliberately absent: compression, key-value separation, and any retry after a failed write; fjall poisons
 //! itself then, and every later call fails.
 
-use super::{Batch, Change, Durability, KeyValue, KeyValueError, KeyValueStores, KeyValueView, Pairs};
+use super::{Batch, Change, Durability, KeyValue, KeyValueError, KeyValueStores, KeyValueView, Pair, Pairs};
 use ::fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use std::collections::BTreeMap;
 use std::fs;
@@ -121,7 +121,7 @@ impl KeyValueView for FjallStore {
         self.keyspace.range::<&[u8], _>((start, end)).take(limit).map(pair).collect()
     }
 
-    fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, KeyValueError> {
+    fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<Pair>, KeyValueError> {
         if is_empty(start, end) {
             return Ok(None);
         }
@@ -184,7 +184,7 @@ impl KeyValueView for FjallSnapshot {
         self.snapshot.range::<&[u8], _>(&self.keyspace, (start, end)).take(limit).map(pair).collect()
     }
 
-    fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, KeyValueError> {
+    fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<Pair>, KeyValueError> {
         if is_empty(start, end) {
             return Ok(None);
         }
@@ -201,7 +201,7 @@ fn is_empty(start: Bound<&[u8]>, end: Bound<&[u8]>) -> bool {
     }
 }
 
-fn pair(guard: Guard) -> Result<(Vec<u8>, Vec<u8>), KeyValueError> {
+fn pair(guard: Guard) -> Result<Pair, KeyValueError> {
     let (key, value) = guard.into_inner()?;
     Ok((key.to_vec(), value.to_vec()))
 }

@@ -1,11 +1,11 @@
 //! Key-value stores in memory, for tests: they count commits, can be held up, and can fail.
 
-use super::{Batch, Change, Durability, KeyValue, KeyValueError, KeyValueStores, KeyValueView, Pairs};
+use super::{Batch, Change, Durability, KeyValue, KeyValueError, KeyValueStores, KeyValueView, Pair, Pairs};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Condvar, Mutex, RwLock};
 
 type Map = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -23,8 +23,9 @@ pub(crate) struct MemoryStore {
     pub(crate) broken: AtomicBool,
     /// Makes every later read panic.
     pub(crate) panics: AtomicBool,
-    /// Commits wait while somebody holds it.
-    gate: Mutex<()>,
+    /// Whether commits wait.
+    held: Mutex<bool>,
+    released: Condvar,
 }
 
 impl MemoryStores {
@@ -35,9 +36,10 @@ impl MemoryStores {
 }
 
 impl MemoryStore {
-    /// Holds commits up until the guard is dropped.
-    pub(crate) fn hold(&self) -> MutexGuard<'_, ()> {
-        self.gate.lock().unwrap()
+    /// Holds commits up, or lets them go on.
+    pub(crate) fn hold(&self, held: bool) {
+        *self.held.lock().unwrap() = held;
+        self.released.notify_all();
     }
 }
 
@@ -69,14 +71,14 @@ impl KeyValueView for Handle {
         Ok(pairs(&self.0.map.read().unwrap(), start, end).take(limit).collect())
     }
 
-    fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, KeyValueError> {
+    fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<Pair>, KeyValueError> {
         Ok(pairs(&self.0.map.read().unwrap(), start, end).next_back())
     }
 }
 
 impl KeyValue for Handle {
     fn commit(&self, batch: Batch, durability: Durability) -> Result<(), KeyValueError> {
-        let _held = self.0.gate.lock().unwrap();
+        drop(self.0.released.wait_while(self.0.held.lock().unwrap(), |held| *held).unwrap());
         if self.0.broken.load(Ordering::SeqCst) {
             return Err(io::Error::other("a store that was broken on purpose").into());
         }
@@ -113,17 +115,13 @@ impl KeyValueView for Frozen {
         Ok(pairs(&self.0, start, end).take(limit).collect())
     }
 
-    fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, KeyValueError> {
+    fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<Pair>, KeyValueError> {
         Ok(pairs(&self.0, start, end).next_back())
     }
 }
 
 /// The pairs within the bounds; a map's own range panics on bounds that cross each other.
-fn pairs<'m>(
-    map: &'m Map,
-    start: Bound<&[u8]>,
-    end: Bound<&[u8]>,
-) -> impl DoubleEndedIterator<Item = (Vec<u8>, Vec<u8>)> + 'm {
+fn pairs<'m>(map: &'m Map, start: Bound<&[u8]>, end: Bound<&[u8]>) -> impl DoubleEndedIterator<Item = Pair> + 'm {
     let crossed = match (start, end) {
         (Bound::Included(start), Bound::Included(end)) => start > end,
         (Bound::Included(start) | Bound::Excluded(start), Bound::Included(end) | Bound::Excluded(end)) => start >= end,

@@ -10,8 +10,9 @@
 
 use super::copy::copy_to;
 use super::forward::{Forward, ForwardEvent};
+use super::intake::Intake;
 use super::{TransferError, Transfers};
-use crate::chunk_store::{BeginWrite, ChunkWriter};
+use crate::chunk_store::BeginWrite;
 use crate::replicator::PendingCopies;
 use bytes::Bytes;
 use dfs_core::checksum::{ChunkHasher, ChunkSums, Digest};
@@ -85,9 +86,9 @@ async fn write(
             let mut replication = Replication::open(transfers, request, deadline);
             replication.await_accepts().await?;
             exchange.send_message(&WriteAnswer::Send).await?;
-            let sums = replication.stream(exchange, writer).await?;
-            let (sums, writer) = sums;
-            let written = replication.settle(writer, &sums).await?;
+            let mut intake = Intake::new(writer);
+            let sums = replication.stream(exchange, &mut intake).await?;
+            let written = replication.settle(intake, &sums).await?;
             Ok((written, sums.length))
         }
         Err(error) => Err(TransferError::Refused(error.into())),
@@ -226,33 +227,20 @@ impl<'a> Replication<'a> {
     }
 
     /// Takes the payload in, until the client's trailer agrees with what arrived.
-    async fn stream(
-        &mut self,
-        exchange: &mut Exchange,
-        mut writer: ChunkWriter,
-    ) -> Result<(ChunkSums, ChunkWriter), TransferError> {
+    async fn stream(&mut self, exchange: &mut Exchange, intake: &mut Intake) -> Result<ChunkSums, TransferError> {
         let mut hasher = ChunkHasher::new();
-        let (mut pieces, mut gathered) = (Vec::new(), 0);
         exchange.expect_payload(u64::from(self.request.length));
         while let Some(payload) = exchange.receive_payload(WRITE_PIECE_BYTES).await? {
             hasher.update(&payload);
             self.forward(&payload).await?;
-            gathered += payload.len();
-            pieces.push(payload);
-            if gathered >= WRITE_PIECE_BYTES {
-                gathered = 0;
-                writer.write(std::mem::take(&mut pieces)).await.map_err(Refusal::from)?;
-            }
-        }
-        if !pieces.is_empty() {
-            writer.write(pieces).await.map_err(Refusal::from)?;
+            intake.push(payload).await.map_err(Refusal::from)?;
         }
         let trailer: WriteTrailer = exchange.receive_message().await?;
         let sums = hasher.finish();
         if trailer.sums != sums {
             return Err(Refusal::ChecksumMismatch.into());
         }
-        Ok((sums, writer))
+        Ok(sums)
     }
 
     async fn forward(&mut self, payload: &Bytes) -> Result<(), TransferError> {
@@ -276,12 +264,12 @@ impl<'a> Replication<'a> {
     }
 
     /// Makes the own copy durable while the replicas do the same, and waits for as many as are needed.
-    async fn settle(mut self, writer: ChunkWriter, sums: &ChunkSums) -> Result<ChunkWritten, TransferError> {
+    async fn settle(mut self, intake: Intake, sums: &ChunkSums) -> Result<ChunkWritten, TransferError> {
         let checksum = sums.checksum();
         for forward in self.forwards.iter().flatten() {
             forward.complete(sums.clone());
         }
-        let seal = writer.seal(sums);
+        let seal = intake.seal(sums);
         tokio::pin!(seal);
         let (mut sealed, mut patience) = (false, self.deadline);
         while !sealed || self.forwards.iter().any(Option::is_some) {

@@ -3,6 +3,7 @@
 //! The sender (the primary, or the source of a copy) has checked the whole tree; this hop checks the CRC of every
 //! block against the trailer, and that the trailer is one tree.
 
+use super::intake::Intake;
 use super::{TransferError, Transfers};
 use crate::chunk_store::BeginWrite;
 use dfs_core::checksum::BlockCrcs;
@@ -39,7 +40,7 @@ async fn write(
     exchange: &mut Exchange,
 ) -> Result<ReplicaWritten, TransferError> {
     let begun = transfers.store.begin_write(request.chunk, request.epoch, request.length).await;
-    let mut writer = match begun.map_err(Refusal::from)? {
+    let writer = match begun.map_err(Refusal::from)? {
         BeginWrite::Held(checksum) => {
             exchange.send_message(&WriteAnswer::Held { checksum }).await?;
             return Ok(ReplicaWritten { checksum });
@@ -48,25 +49,17 @@ async fn write(
     };
     exchange.send_message(&WriteAnswer::Send).await?;
     let mut crcs = BlockCrcs::new();
-    let (mut pieces, mut gathered) = (Vec::new(), 0);
+    let mut intake = Intake::new(writer);
     exchange.expect_payload(u64::from(request.length));
     while let Some(payload) = exchange.receive_payload(WRITE_PIECE_BYTES).await? {
         crcs.update(&payload);
-        gathered += payload.len();
-        pieces.push(payload);
-        if gathered >= WRITE_PIECE_BYTES {
-            gathered = 0;
-            writer.write(std::mem::take(&mut pieces)).await.map_err(Refusal::from)?;
-        }
-    }
-    if !pieces.is_empty() {
-        writer.write(pieces).await.map_err(Refusal::from)?;
+        intake.push(payload).await.map_err(Refusal::from)?;
     }
     let WriteTrailer { sums } = exchange.receive_message().await?;
     sums.check_shape().map_err(|_| Refusal::Malformed)?;
     if crcs.finish() != (sums.length, sums.crcs.clone()) {
         return Err(Refusal::ChecksumMismatch.into());
     }
-    writer.seal(&sums).await.map_err(Refusal::from)?;
+    intake.seal(&sums).await.map_err(Refusal::from)?;
     Ok(ReplicaWritten { checksum: sums.checksum() })
 }

@@ -148,14 +148,16 @@ async fn play(
         began,
     );
 
-    let began = Instant::now();
     let leader = NodeName { role: Role::Metadata, node: client.status().await?.leader.node };
-    launcher.kill(leader).await?;
-    journal.step("kill", format!("{leader}, the metadata leader (SIGKILL)"), began);
-    let began = Instant::now();
     let storage = NodeName { role: Role::Storage, node: busiest(&client, up.shape.storage()).await? };
-    launcher.kill(storage).await?;
-    journal.step("kill", format!("{storage}, a storage node that holds the file (SIGKILL)"), began);
+    for (name, what) in [(leader, "the metadata leader"), (storage, "a storage node that holds the file")] {
+        let began = Instant::now();
+        launcher.kill(name).await?;
+        journal.step("kill", format!("{name}, {what} (SIGKILL)"), began);
+    }
+    let began = Instant::now();
+    let leader = client.status().await?.leader.node;
+    journal.step("elect", format!("metadata-{leader} leads now"), began);
 
     download(world, place, &client, name, expected, "download", journal).await?;
     let second =

@@ -138,8 +138,8 @@ mod tests {
         let shown = table(std::slice::from_ref(&file)).to_string();
         assert_eq!(
             shown,
-            "ID  NAME             SIZE  CHUNKS  REPLICAS  MODIFIED (UTC)\n \
-              7  photos/cat.jpg  4 MiB       2         3  2026-11-22 08:36:05\n"
+            "ID  NAME               SIZE  CHUNKS  REPLICAS  MODIFIED (UTC)\n \
+              7  photos/cat.jpg  4.0 MiB       2         3  2026-11-22 08:36:05\n"
         );
         assert_eq!(
             json::line(&json::File::of(&file)),

@@ -266,6 +266,20 @@ mod tests {
     }
 
     #[test]
+    fn the_operators_manual_has_every_setting() {
+        let manual = include_str!("../../../docs/OPERATIONS.md");
+        for setting in SETTINGS {
+            let only = match setting.roles {
+                [role] => format!(" ({role} nodes only)"),
+                _ => String::new(),
+            };
+            let (key, default, bounds, about) = (setting.key, setting.default, setting.bounds, setting.about);
+            let row = format!("| `{key}` | {default} | {bounds} | {about}{only} |");
+            assert!(manual.contains(&row), "docs/OPERATIONS.md lacks: {row}");
+        }
+    }
+
+    #[test]
     fn what_a_cluster_agrees_on_is_checked_before_it_begins() {
         let line = |arguments: &[&str]| {
             let init = ["dfs-cli", "metadata", "--init", "--members", "1=10.0.0.1:7001"];

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// How long a leader that did not answer is not asked again on the word of others: they learn of its death later,
 /// when they elect another. A single node, which has no others, is never avoided.
-const AVOID: Duration = Duration::from_millis(1000);
+const AVOID: Duration = Duration::from_millis(500);
 
 /// What to do next to get an answer from the leader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,8 +34,9 @@ pub(super) async fn write_chunk(
     let deadline = Instant::now() + 4 * stall + Duration::from_secs(seconds);
     let primary = send.primary;
     let to = Destination { address: primary.address, role: Role::Storage, node: Some(primary.node) };
-    let mut exchange = moving(stall, peers.open(&to, Class::Bulk, &send.request, deadline)).await?;
-    match moving(stall, exchange.receive_message()).await? {
+    let patience = settings.answer_timeout.min(stall);
+    let mut exchange = moving(patience, peers.open(&to, Class::Bulk, &send.request, deadline)).await?;
+    match moving(patience, exchange.receive_message()).await? {
         WriteAnswer::Held { checksum } if checksum != chunk.sums.checksum() => return Err(TransferFailure::Conflict),
         WriteAnswer::Held { .. } => {}
         WriteAnswer::Send => send_bytes(&mut exchange, stall, chunk).await?,

@@ -119,6 +119,10 @@ impl<'v, 'p, V: View> Walk<'v, 'p, V> {
             };
             let component = key::parse_entry(&entry).ok_or_else(|| damaged::<FileId>(&entry))?;
             self.path.push_str(component);
+            if self.path.len() > NAME_BYTES_MAX + 1 {
+                // Directories that contain each other: the walk would never end.
+                return Err(damaged::<DirectoryId>(&entry).into());
+            }
             if !component.ends_with('/') {
                 return Ok(Some((self.path.clone(), FileId::from_bytes(&entry, &value)?)));
             }

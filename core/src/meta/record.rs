@@ -5,7 +5,7 @@
 
 use super::view::{DamagedRecord, View};
 use crate::id::{BootId, ChunkIndex, ClusterId, DirectoryId, FileId, Incarnation, NodeId, StoreId, UploadNonce};
-use crate::limit::CHUNKS_PER_GROUP;
+use crate::limit::{CHUNKS_PER_GROUP, GROUPS_AHEAD_MAX};
 use crate::name::FileName;
 use crate::settings::ClusterSettings;
 use crate::time::{ClusterTime, WallTime};
@@ -157,6 +157,14 @@ pub struct OpenFile {
     pub short: Option<ShortChunk>,
 }
 
+impl OpenFile {
+    /// How many groups may have a placement: so many that a commit can drop those that the file did not reach.
+    pub fn groups_max(&self) -> u32 {
+        let reached = self.highest.map_or(0, |highest| highest.group().0 + 1);
+        reached.saturating_add(GROUPS_AHEAD_MAX)
+    }
+}
+
 /// The last chunk of a file, where it does not fill the chunk size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShortChunk {
@@ -253,6 +261,13 @@ impl Record for DirectoryRecord {
 
 impl Record for FileRecord {
     const KIND: &'static str = "file";
+
+    fn is_sound(&self) -> bool {
+        match &self.state {
+            FileState::Open(open) => open.groups <= open.groups_max(),
+            FileState::Committed(_) | FileState::Deleted { .. } => true,
+        }
+    }
 }
 
 impl Record for NodeRecord {

@@ -6,7 +6,7 @@ use super::record::{CommittedFile, FileRecord, FileState, OpenFile, group_count,
 use super::view::View;
 use super::{Allocation, CreatedUpload, Outcome, key, report, tree};
 use crate::id::{ChunkIndex, Epoch, FileId, GroupIndex, NodeId, UploadNonce};
-use crate::limit::{GROUPS_AHEAD_MAX, REPLICATION_MAX};
+use crate::limit::REPLICATION_MAX;
 use crate::refusal::Refusal;
 use crate::settings::{ClusterSettings, write_quorum};
 use crate::unit::ChunkSize;
@@ -121,10 +121,9 @@ pub fn check_wanted<V: View>(
         let can_come = request.epoch <= group.current().epoch || Some(request.epoch.0) == next;
         return if can_come { Ok(Some(group)) } else { Err(Refusal::Malformed.into()) };
     }
-    let reached = open.highest.map_or(0, |highest| highest.group().0 + 1);
     let can_come = request.group.0 == open.groups
         && request.epoch == Epoch::FIRST
-        && request.group.0 < reached.saturating_add(GROUPS_AHEAD_MAX)
+        && request.group.0 < open.groups_max()
         && request.group <= ChunkIndex(u32::MAX).group();
     if can_come { Ok(None) } else { Err(Refusal::Malformed.into()) }
 }

@@ -4,14 +4,15 @@ use super::*;
 use crate::settings::{LogFilter, LogFormat};
 use bytes::Bytes;
 use dfs_core::checksum::ChunkSums;
-use dfs_core::id::{ChunkId, ChunkIndex, Role, UploadNonce};
+use dfs_core::id::{ChunkId, ChunkIndex, GroupIndex, Role, UploadNonce};
 use dfs_core::name::FileName;
+use dfs_core::refusal::Refusal;
 use dfs_core::time::WallTime;
 use dfs_core::unit::ChunkSize;
 use dfs_core::wire::Request;
 use dfs_core::wire::chunk::{ChunkWritten, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer, WriteChunk, WriteTrailer};
 use dfs_core::wire::metadata::{
-    ChunkReport, CommitFile, CreateFile, GroupReport, ListNodes, LocateGroups, NodePage, WhoLeads,
+    ChunkReport, CommitFile, CreateFile, FileInfo, GroupPage, GroupReport, ListNodes, LocateGroups, NodePage, WhoLeads,
 };
 use dfs_transport::authority::Authority;
 use dfs_transport::exchange::CallError;
@@ -87,8 +88,25 @@ impl TestCluster {
     }
 
     async fn storage_node(&self, node: u64) -> Node {
+        self.storage_node_at(node, "127.0.0.1:0".parse().unwrap()).await
+    }
+
+    async fn storage_node_at(&self, node: u64, listen: SocketAddr) -> Node {
         let role = RoleSettings::Storage { metadata: vec![self.metadata], reserve: Some(Default::default()) };
-        self.start(self.settings(role, node)).await
+        self.start(NodeSettings { listen, ..self.settings(role, node) }).await
+    }
+
+    /// One metadata node and three storage nodes that are alive, with a client.
+    async fn serving() -> (TestCluster, Node, Vec<Node>, TestClient) {
+        let mut cluster = TestCluster::new();
+        let metadata = cluster.metadata_node().await;
+        let mut storage = Vec::new();
+        for node in 1..=3 {
+            storage.push(cluster.storage_node(node).await);
+        }
+        let client = cluster.client();
+        client.wait_for_storage(3).await;
+        (cluster, metadata, storage, client)
     }
 
     fn client(&self) -> TestClient {
@@ -124,6 +142,55 @@ impl TestClient {
         }
     }
 
+    /// Opens an upload of one chunk, and answers what to send its primary.
+    async fn create(&self, name: &str, length: usize) -> (CommitFile, WriteChunk, Destination) {
+        let nonce = UploadNonce(name.len() as u128);
+        let created = self
+            .call(&CreateFile {
+                nonce,
+                name: FileName::new(name).unwrap(),
+                chunk_size: ChunkSize::default(),
+                replication: None,
+                size_hint: Some(length as u64),
+                modified: WallTime(1),
+            })
+            .await
+            .unwrap();
+        let group = created.first_group.unwrap();
+        let index = ChunkIndex(0);
+        let (primary, replicas) = group.primary_and_replicas(index).unwrap();
+        let request = WriteChunk {
+            chunk: ChunkId { file: created.file, index },
+            epoch: group.epoch,
+            length: u32::try_from(length).unwrap(),
+            write_quorum: group.write_quorum,
+            replicas,
+        };
+        let to = Destination { address: primary.address, role: Role::Storage, node: Some(primary.node) };
+        (CommitFile { file: created.file, nonce, size: length as u64, reports: Vec::new() }, request, to)
+    }
+
+    /// Completes an upload of one chunk.
+    async fn commit(&self, mut commit: CommitFile, request: &WriteChunk, written: &ChunkWritten) -> FileInfo {
+        let report = ChunkReport {
+            index: request.chunk.index,
+            length: request.length,
+            checksum: written.checksum,
+            holders: written.holders.clone(),
+        };
+        let group = request.chunk.index.group();
+        commit.reports = vec![GroupReport { group, epoch: request.epoch, chunks: vec![report] }];
+        let info = self.call(&commit).await.unwrap();
+        assert_eq!(self.call(&commit).await.unwrap(), info, "a repeated commit has the same answer");
+        info
+    }
+
+    /// The nodes that metadata says hold the first chunk.
+    async fn holders(&self, info: &FileInfo) -> GroupPage {
+        let request = LocateGroups { file: info.file, first: GroupIndex(0), limit: 10 };
+        self.call(&request).await.unwrap()
+    }
+
     async fn write(&self, request: &WriteChunk, to: Destination, content: &[u8]) -> Result<ChunkWritten, CallError> {
         let mut exchange = self.peers.open(&to, Class::Bulk, request, deadline()).await?;
         assert_eq!(exchange.receive_message::<WriteAnswer>().await?, WriteAnswer::Send);
@@ -135,58 +202,22 @@ impl TestClient {
 
 #[tokio::test]
 async fn a_chunk_goes_to_three_nodes_and_comes_back_from_each() {
-    let mut cluster = TestCluster::new();
-    let metadata = cluster.metadata_node().await;
-    let mut storage = Vec::new();
-    for node in 1..=3 {
-        storage.push(cluster.storage_node(node).await);
-    }
-    let client = cluster.client();
-    client.wait_for_storage(3).await;
+    let (_cluster, metadata, storage, client) = TestCluster::serving().await;
 
     let content: Vec<u8> = (0..200_000_u32).map(|place| (place % 251) as u8).collect();
-    let nonce = UploadNonce(7);
-    let created = client
-        .call(&CreateFile {
-            nonce,
-            name: FileName::new("a/b").unwrap(),
-            chunk_size: ChunkSize::default(),
-            replication: None,
-            size_hint: Some(content.len() as u64),
-            modified: WallTime(1),
-        })
-        .await
-        .unwrap();
-    let group = created.first_group.unwrap();
-    assert_eq!((group.nodes.len(), group.write_quorum), (3, 2));
-
-    let index = ChunkIndex(0);
-    let (primary, replicas) = group.primary_and_replicas(index).unwrap();
-    let chunk = ChunkId { file: created.file, index };
-    let request = WriteChunk {
-        chunk,
-        epoch: group.epoch,
-        length: u32::try_from(content.len()).unwrap(),
-        write_quorum: group.write_quorum,
-        replicas,
-    };
-    let to = Destination { address: primary.address, role: Role::Storage, node: Some(primary.node) };
+    let (commit, request, to) = client.create("a/b", content.len()).await;
+    assert_eq!((request.replicas.len(), request.write_quorum), (2, 2));
     let written = client.write(&request, to, &content).await.unwrap();
     assert_eq!(written.checksum, ChunkSums::of(&content).checksum());
     assert_eq!(written.holders.len(), 3, "nobody is slow here");
+    let info = client.commit(commit, &request, &written).await;
 
-    let report =
-        ChunkReport { index, length: request.length, checksum: written.checksum, holders: written.holders.clone() };
-    let reports = vec![GroupReport { group: group.group, epoch: group.epoch, chunks: vec![report] }];
-    let commit = CommitFile { file: created.file, nonce, size: content.len() as u64, reports };
-    let info = client.call(&commit).await.unwrap();
-    assert_eq!(client.call(&commit).await.unwrap(), info, "a repeated commit has the same answer");
-
-    let located = client.call(&LocateGroups { file: info.file, first: group.group, limit: 10 }).await.unwrap();
+    let located = client.holders(&info).await;
     assert_eq!(located.groups[0].holders.len(), 3);
+    let chunk = request.chunk;
     for holder in &located.addresses {
         let from = Destination { address: holder.address, role: Role::Storage, node: Some(holder.node) };
-        let read = ReadChunk { chunk, epoch: group.epoch, offset: 70_000, length: 70_000 };
+        let read = ReadChunk { chunk, epoch: request.epoch, offset: 70_000, length: 70_000 };
         let mut exchange = client.peers.open(&from, Class::Bulk, &read, deadline()).await.unwrap();
         let answer: ReadAnswer = exchange.receive_message().await.unwrap();
         assert_eq!((answer.offset, answer.length), (65_536, 131_072), "whole blocks around what was asked for");
@@ -201,6 +232,58 @@ async fn a_chunk_goes_to_three_nodes_and_comes_back_from_each() {
     let leadership = client.call(&WhoLeads {}).await.unwrap();
     assert!(leadership.leader.is_some() && leadership.cluster.is_some());
 
+    for node in storage {
+        node.stop().await;
+    }
+    metadata.stop().await;
+}
+
+#[tokio::test]
+async fn a_copy_that_was_missed_is_caught_up_and_told_to_metadata_when_its_node_returns() {
+    let (cluster, metadata, mut storage, client) = TestCluster::serving().await;
+    let content = vec![7; 3_000_000];
+    let (commit, request, to) = client.create("degraded", content.len()).await;
+
+    // The last replica of the placement goes away after it was placed.
+    let away = request.replicas[1];
+    let place = usize::try_from(away.node.0 - 1).unwrap();
+    storage.remove(place).stop().await;
+    let written = client.write(&request, to, &content).await.unwrap();
+    assert_eq!(written.holders.len(), 2, "one of three nodes may be away");
+    assert!(!written.holders.contains(&away.node));
+    let info = client.commit(commit, &request, &written).await;
+    assert_eq!(client.holders(&info).await.groups[0].holders.len(), 2);
+
+    storage.push(cluster.storage_node_at(away.node.0, away.address).await);
+    let end = Instant::now() + PATIENCE;
+    while client.holders(&info).await.groups[0].holders.len() < 3 {
+        assert!(Instant::now() < end, "the third copy is made and told in time");
+        sleep(Duration::from_millis(50)).await;
+    }
+    for node in storage {
+        node.stop().await;
+    }
+    metadata.stop().await;
+}
+
+#[tokio::test]
+async fn a_write_is_refused_before_its_payload_flows_when_too_few_replicas_accept() {
+    let (_cluster, metadata, mut storage, client) = TestCluster::serving().await;
+    let (_, request, to) = client.create("refused", 100_000).await;
+    for replica in &request.replicas {
+        let place = storage.iter().position(|node| node.address() == replica.address).unwrap();
+        storage.remove(place).stop().await;
+    }
+    let mut exchange = client.peers.open(&to, Class::Bulk, &request, deadline()).await.unwrap();
+    let answer = exchange.receive_message::<WriteAnswer>().await;
+    let Err(CallError::Refused(Refusal::TooFewCopies { needed: 2, durable: 0, failed })) = answer else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(failed.len(), 2);
+    let read = ReadChunk { chunk: request.chunk, epoch: request.epoch, offset: 0, length: 1 };
+    let mut exchange = client.peers.open(&to, Class::Bulk, &read, deadline()).await.unwrap();
+    let answer = exchange.receive_message::<ReadAnswer>().await;
+    assert!(matches!(answer, Err(CallError::Refused(Refusal::ChunkMissing))), "nothing is stored: {answer:?}");
     for node in storage {
         node.stop().await;
     }

@@ -174,7 +174,7 @@ async fn work(worker: u64, user: &User, mut random: Random, ledger: &Ledger, tra
         match random.within(0..=5) {
             _ if worker == 1 => read(user, &mut random, ledger, trace).await?,
             0 | 1 => {
-                let name = FileName::new(&format!("user-{worker}/{number}"))?;
+                let name = FileName::new(format!("user-{worker}/{number}"))?;
                 let length = usize::try_from(random.within(0..=FILE_BYTES_MAX))?;
                 write(user, Written::new(name, length, &mut random), ledger, trace).await?;
             }

@@ -3,14 +3,16 @@
 //! Every operation that changes something is counted; the power goes while the chosen one is done. What was not made
 //! durable is then kept, lost or torn by the draw. Handles from before a crash do nothing any more.
 
+mod index;
+
 use crate::chunk_store::conformance::Place;
 use crate::chunk_store::lock;
 use crate::disk::{Disk, DiskFile, DiskLock, DiskSpace};
-use crate::key_value::{Batch, Change, Durability, KeyValue, KeyValueError, KeyValueView, Pairs};
+use crate::key_value::Batch;
 use dfs_transport::world::World;
+use index::{MachineIndex, apply};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
-use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 
 const SECTOR: usize = 512;
@@ -439,64 +441,5 @@ impl DiskFile for MachineFile {
 
     fn set_length(&self, length: u64) -> io::Result<()> {
         self.change(FileChange::Length(length as usize), length as usize)
-    }
-}
-
-struct MachineIndex {
-    machine: Machine,
-    life: u64,
-}
-
-fn apply(batch: &Batch, pairs: &mut BTreeMap<Vec<u8>, Vec<u8>>) {
-    for change in &batch.changes {
-        match change {
-            Change::Put(key, value) => pairs.insert(key.clone(), value.clone()),
-            Change::Delete(key) => pairs.remove(key),
-        };
-    }
-}
-
-impl KeyValueView for MachineIndex {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, KeyValueError> {
-        Ok(self.machine.with(self.life, |state| Ok(state.pairs.get(key).cloned()))?)
-    }
-
-    fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>, limit: usize) -> Result<Pairs, KeyValueError> {
-        Ok(self.machine.with(self.life, |state| {
-            let range = state.pairs.range::<[u8], _>((start, end));
-            Ok(range.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
-        })?)
-    }
-
-    fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, KeyValueError> {
-        Ok(self.machine.with(self.life, |state| {
-            let last = state.pairs.range::<[u8], _>((start, end)).next_back();
-            Ok(last.map(|(key, value)| (key.clone(), value.clone())))
-        })?)
-    }
-}
-
-impl KeyValue for MachineIndex {
-    fn commit(&self, batch: Batch, durability: Durability) -> Result<(), KeyValueError> {
-        self.machine.change(self.life, |state| {
-            apply(&batch, &mut state.pairs);
-            state.pending_batches.push(batch);
-            Ok(())
-        })?;
-        if durability == Durability::Synced { self.persist() } else { Ok(()) }
-    }
-
-    fn persist(&self) -> Result<(), KeyValueError> {
-        self.machine.change(self.life, |state| {
-            state.pending_batches.clear();
-            state.durable_pairs.clone_from(&state.pairs);
-            Ok(())
-        })?;
-        Ok(())
-    }
-
-    fn snapshot(&self) -> Arc<dyn KeyValueView> {
-        let machine = self.machine.duplicate();
-        Arc::new(MachineIndex { machine, life: self.life })
     }
 }

@@ -179,3 +179,21 @@ async fn a_full_disk_refuses_and_loses_nothing() {
         assert_eq!(get(&store, chunk(number), Epoch(1)).await.unwrap(), content(number, 700_000));
     }
 }
+
+#[tokio::test]
+async fn chunks_leave_the_reserve_free() {
+    let world = World::production("test");
+    let machine = Machine::new();
+    // The reserve is 1 GiB where nothing else is said, and the machine has no more.
+    let store = open_with(machine.place(&world), StoreSettings::default()).await.unwrap();
+    assert_eq!(put(&store, chunk(0), Epoch(1), &[1]).await, Err(StoreError::Full));
+    assert_eq!((store.load().available_bytes, store.load().refuses_chunks), (0, true));
+    store.close().await;
+    let reserve = (1 << 30) - (6 << 20);
+    let settings = StoreSettings { reserve_bytes: Some(reserve), ..StoreSettings::default() };
+    let store = open_with(machine.place(&world), settings).await.unwrap();
+    put(&store, chunk(0), Epoch(1), &content(0, 1 << 20)).await.unwrap();
+    put(&store, chunk(1), Epoch(1), &content(1, 3 << 20)).await.unwrap();
+    assert_eq!(put(&store, chunk(2), Epoch(1), &content(2, 3 << 20)).await, Err(StoreError::Full));
+    assert!(store.load().available_bytes < 2 << 20);
+}

@@ -132,25 +132,20 @@ async fn writes_that_arrive_during_a_flush_share_the_next_one() {
     let store = site.store();
     let before = store.synced.load(Ordering::SeqCst);
     let mut waiting = Vec::new();
-    {
-        let held = store.hold();
-        waiting.push(begin_append(&mut log, 1..=1).await);
-        let taken = async {
-            while log.0.state().queue.waiting() > 0 {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(10), taken).await.expect("the lane takes the first write");
-        for index in 2..=65 {
-            waiting.push(begin_append(&mut log, index..=index).await);
+    store.hold(true);
+    waiting.push(begin_append(&mut log, 1..=1).await);
+    let taken = async {
+        while log.0.state().queue.waiting() > 0 {
+            tokio::task::yield_now().await;
         }
-        assert_eq!(
-            indices(&mut log).await,
-            (1..=65).collect::<Vec<_>>(),
-            "entries are readable before they are durable"
-        );
-        drop(held);
+    };
+    tokio::time::timeout(Duration::from_secs(10), taken).await.expect("the lane takes the first write");
+    for index in 2..=65 {
+        waiting.push(begin_append(&mut log, index..=index).await);
     }
+    let readable = indices(&mut log).await;
+    assert_eq!(readable, (1..=65).collect::<Vec<_>>(), "entries are readable before they are durable");
+    store.hold(false);
     for durable in waiting {
         durable.await.unwrap();
     }

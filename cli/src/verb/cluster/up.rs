@@ -68,7 +68,10 @@ fn tell(launcher: &Launcher, up: &Up, detach: bool, usage: &Usage) {
     match (up.started.len(), up.is_new) {
         (0, _) => note(format_args!("{} run already in {directory}", up.shape)),
         (_, true) => note(format_args!("{} serve in {directory}", up.shape)),
-        (count, false) => note(format_args!("{} serve in {directory}; {count} were started", up.shape)),
+        (_, false) => {
+            let started: Vec<String> = up.started.iter().map(ToString::to_string).collect();
+            note(format_args!("{} serve in {directory}; started: {}", up.shape, started.join(", ")));
+        }
     }
     if usage.is_hidden {
         note(format_args!("DFS_CLUSTER is set: give --cluster {directory} to use this cluster"));

@@ -123,3 +123,17 @@ fn entries_and_outcomes_read_back_what_was_written() {
 fn every_key_lies_below_the_tables_of_the_log() {
     assert!(full_machine().state.pairs.keys().all(|key| key[0] < 0xf0));
 }
+
+#[test]
+fn directories_that_contain_each_other_are_an_error_and_never_a_loop() {
+    let mut machine = full_machine();
+    let (outer, inner) = (DirectoryId(1), DirectoryId(2));
+    let entry = super::super::key::directory_entry(outer, "e");
+    assert_eq!(machine.state.pairs.insert(entry, outer.to_bytes()), Some(inner.to_bytes()));
+    let own = super::super::key::directory(outer);
+    let record = DirectoryRecord { parent: inner, component: "d".to_owned() };
+    machine.state.pairs.insert(own, record.to_bytes());
+    let request = ListFiles { prefix: String::new(), after: None, limit: 10 };
+    assert!(list(&machine.state, &request).is_err());
+    assert!(stat(&machine.state, &FileTarget::Id(FileId(2))).is_err());
+}

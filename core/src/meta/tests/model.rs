@@ -220,6 +220,17 @@ impl Upload {
         self.chunks.values().map(|chunk| u64::from(chunk.length)).sum()
     }
 
+    /// The report as a primary of the present placement would give it.
+    pub fn fit(&self, mut report: GroupReport) -> GroupReport {
+        let Some(group) = self.groups.get(report.group.0 as usize) else { return report };
+        let (epoch, nodes) = group.current();
+        report.epoch = epoch;
+        for chunk in &mut report.chunks {
+            chunk.holders = nodes.iter().copied().take(chunk.holders.len().max(QUORUM)).collect();
+        }
+        report
+    }
+
     fn take(&mut self, reports: &[GroupReport]) -> Result<(), Refusal> {
         for report in reports {
             let indexes: BTreeSet<_> = report.chunks.iter().map(|chunk| chunk.index).collect();

@@ -13,12 +13,19 @@ const NAMES: [&str; 8] = ["a", "b", "a/b", "a/b/c", "a!", "a/d", "a0", "e/f/g"];
 #[derive(Clone, Debug)]
 enum Step {
     Create { nonce: u8, name: usize, empty: bool, nodes: Vec<NodeId> },
-    Allocate { nonce: u8, group: u32, raise: u32, nodes: Vec<NodeId>, reports: Vec<GroupReport> },
-    Commit { nonce: u8, complete: bool, size: u64, reports: Vec<GroupReport> },
+    Allocate { nonce: u8, group: u32, raise: u32, nodes: Vec<NodeId>, reports: Vec<Reports> },
+    Commit { nonce: u8, complete: bool, size: u64, reports: Vec<Reports> },
     Delete { request: u8, name: usize, by_id: bool },
-    Late { nonce: u8, reports: Vec<GroupReport> },
+    Late { nonce: u8, reports: Vec<Reports> },
     Again { step: prop::sample::Index },
     Wait { minutes: u64 },
+}
+
+/// Reports of one group: as they are, or made to fit the group's present placement.
+#[derive(Clone, Debug)]
+struct Reports {
+    fitted: bool,
+    report: GroupReport,
 }
 
 fn placement() -> impl Strategy<Value = Vec<NodeId>> {
@@ -28,17 +35,17 @@ fn placement() -> impl Strategy<Value = Vec<NodeId>> {
 
 /// Reports of one group. Epochs and checksums vary little, so that chunks meet again; whole runs are common, so that
 /// files become complete.
-fn reports() -> impl Strategy<Value = Vec<GroupReport>> {
+fn reports() -> impl Strategy<Value = Vec<Reports>> {
     let holders = prop::sample::subsequence((1..=NODES).collect::<Vec<_>>(), 1..=3);
     let length = prop_oneof![8 => Just(CHUNK), 1 => Just(9_u32), 1 => Just(8), 1 => Just(0)];
-    let one = (0_u32..3, 1_u32..3, 0_u32..4, 1_u32..4, length, prop::bool::weighted(0.1), holders).prop_map(
-        |(group, epoch, first, count, last, other, holders)| {
-            let slots = first..first + count;
-            let length = |slot| if slot + 1 == first + count { last } else { CHUNK };
-            let told = |slot| chunk(group * 16 + slot, length(slot), u8::from(other), &holders);
-            report(group, epoch, slots.map(told).collect())
-        },
-    );
+    let other = prop::bool::weighted(0.1);
+    let parts = (0_u32..3, 1_u32..3, 0_u32..4, 1_u32..4, length, other, holders, prop::bool::weighted(0.8));
+    let one = parts.prop_map(|(group, epoch, first, count, last, other, holders, fitted)| {
+        let slots = first..first + count;
+        let length = |slot| if slot + 1 == first + count { last } else { CHUNK };
+        let told = |slot| chunk(group * 16 + slot, length(slot), u8::from(other), &holders);
+        Reports { fitted, report: report(group, epoch, slots.map(told).collect()) }
+    });
     vec(one, 0..3)
 }
 
@@ -62,6 +69,14 @@ fn step() -> impl Strategy<Value = Step> {
 /// The command of a step, as a client that knows the model would send it.
 fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
     let file = |nonce: u8| model.latest(UploadNonce(nonce.into())).unwrap_or(FileId(77));
+    let told = |nonce: u8, reports: &[Reports]| -> Vec<GroupReport> {
+        let upload = model.uploads.get(&file(nonce));
+        let told = |reports: &Reports| match upload.filter(|_| reports.fitted) {
+            Some(upload) => upload.fit(reports.report.clone()),
+            None => reports.report.clone(),
+        };
+        reports.iter().map(told).collect()
+    };
     match step {
         Step::Create { nonce, name, empty, nodes } => {
             let request = create_request((*nonce).into(), NAMES[*name]);
@@ -70,12 +85,15 @@ fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
         }
         Step::Allocate { nonce, group, raise, nodes, reports } => {
             let request = allocate_request(file(*nonce), (*nonce).into(), *group, 1 + raise);
-            Command::Allocate { request: AllocateGroup { reports: reports.clone(), ..request }, nodes: nodes.clone() }
+            Command::Allocate {
+                request: AllocateGroup { reports: told(*nonce, reports), ..request },
+                nodes: nodes.clone(),
+            }
         }
         Step::Commit { nonce, complete, size, reports } => {
             let known = model.uploads.get(&file(*nonce)).map_or(0, |upload| upload.size());
             let size = if *complete { known } else { *size };
-            Command::Commit { request: commit_request(file(*nonce), (*nonce).into(), size, reports.clone()) }
+            Command::Commit { request: commit_request(file(*nonce), (*nonce).into(), size, told(*nonce, reports)) }
         }
         Step::Delete { request, name, by_id } => {
             let id = model.visible.get(NAMES[*name]).map_or(FileId(77), |(file, _)| *file);
@@ -93,7 +111,7 @@ fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
                 };
                 report.chunks.clone().into_iter().map(late)
             };
-            let reports = reports.iter().flat_map(late).collect();
+            let reports = told(*nonce, reports).iter().flat_map(late).collect();
             Command::RecordCopies { reporter: NodeId(1), incarnation: Incarnation(1), reports }
         }
         Step::Again { step } => log[step.index(log.len())].command.clone(),

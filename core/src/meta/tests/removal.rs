@@ -84,6 +84,9 @@ fn old_answers_go_a_few_with_every_entry() {
     assert_eq!(kept(&machine), 3);
     machine.apply(Command::Tick).unwrap();
     assert_eq!(kept(&machine), 2);
+    machine.state.scan_limit_max.set(0);
+    machine.apply(Command::Tick).unwrap();
+    assert_eq!(machine.state.scan_limit_max.get(), 0, "nothing is read where nothing is over");
 }
 
 #[test]

@@ -130,6 +130,7 @@ fn late_copies_are_added_to_open_and_committed_files() {
     machine.commit(commit_request(file, 1, u64::from(CHUNK), vec![])).unwrap();
     assert_eq!(held(&machine, file), [(1, 1), (2, 1)]);
     assert_eq!(record(&mut machine, unfit), taken(6));
+    assert_eq!(held(&machine, file), [(1, 1), (2, 1)]);
     let new_chunk = late(file, 1, chunk(1, CHUNK, 0, &[1, 2, 3]));
     assert_eq!(record(&mut machine, vec![new_chunk, late(file, 1, chunk(0, CHUNK, 0, &[3]))]), taken(2));
     assert_eq!(held(&machine, file), [(1, 1), (2, 1), (3, 1)]);
@@ -166,4 +167,17 @@ fn copies_on_a_store_that_is_gone_do_not_count() {
     // The new store counts for what is placed on it.
     let info = machine.upload("b", 1);
     assert_eq!(held(&machine, info.file), [(1, 1), (2, 1)]);
+}
+
+#[test]
+fn a_late_report_of_an_old_store_does_not_hide_the_copies_on_the_new_one() {
+    let mut machine = Machine::with_nodes(3);
+    let file = machine.open(1, "a");
+    hand_in(&mut machine, file, vec![report(0, 1, vec![chunk(0, CHUNK, 0, &[1, 2])])]).unwrap();
+    machine.register(2, 50, 777).unwrap();
+    machine.allocate(allocate_request(file, 1, 0, 2), &[2, 3]).unwrap();
+    hand_in(&mut machine, file, vec![report(0, 2, vec![chunk(1, CHUNK, 0, &[2, 3])])]).unwrap();
+    record(&mut machine, vec![late(file, 1, chunk(0, CHUNK, 0, &[2, 3]))]).unwrap();
+    machine.commit(commit_request(file, 1, 2 * u64::from(CHUNK), vec![])).unwrap();
+    assert_eq!(held(&machine, file), [(1, 0b01), (2, 0b10), (3, 0b11)]);
 }

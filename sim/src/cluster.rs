@@ -1,4 +1,4 @@
-//! A cluster of production nodes, each on a machine of the simulated world, and one user of it.
+//! A cluster of production nodes, each on a machine of the simulated world, and its users.
 //!
 //! Nodes come to be as in production, by `dfs_nodes::start`; only their environment differs. Certificates are issued
 //! once, by an authority on a machine of its own that is switched off afterwards.
@@ -144,11 +144,16 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Machines and certificates for a cluster and for its user; nothing runs yet.
+    /// Machines and certificates for a cluster and its users. No node runs yet.
     ///
     /// # Errors
     /// Certificates cannot be made.
-    pub fn prepare(world: &mut SimWorld, metadata: u64, storage: u64) -> Result<(Cluster, User), Failure> {
+    pub fn prepare(
+        world: &mut SimWorld,
+        metadata: u64,
+        storage: u64,
+        users: u64,
+    ) -> Result<(Cluster, Vec<User>), Failure> {
         let mut office = world.add_machine("authority");
         let life = office.boot();
         let authority = Authority::create(&life.world)?;
@@ -167,10 +172,13 @@ impl Cluster {
         let seeds: Vec<SocketAddr> = metadata.iter().map(|member| member.settings.listen).collect();
         let role = RoleSettings::Storage { metadata: seeds.clone(), reserve: None };
         let storage = (1..=storage).map(|id| member(role.clone(), id)).collect::<Result<Vec<_>, _>>()?;
-        let identity = issue(Role::Client, "user")?;
-        let user = User::start(world.add_machine("user"), identity, seeds)?;
+        let mut user = |id: u64| -> Result<User, Failure> {
+            let name = format!("user-{id}");
+            User::start(world.add_machine(&name), issue(Role::Client, &name)?, seeds.clone())
+        };
+        let users = (1..=users).map(&mut user).collect::<Result<Vec<_>, _>>()?;
         office.crash(Crash::Process, || {});
-        Ok((Cluster { metadata, storage }, user))
+        Ok((Cluster { metadata, storage }, users))
     }
 
     /// Starts every node that does not run.
@@ -309,7 +317,7 @@ impl User {
     }
 
     /// Stops the user's machine.
-    pub fn crash(mut self) {
+    pub fn crash(&mut self) {
         self.machine.crash(Crash::Process, || {});
     }
 }

@@ -39,6 +39,11 @@ fn the_whole_system_is_deterministic_under_the_end_of_its_leader() {
 }
 
 #[test]
+fn users_lose_nothing_in_a_storm() {
+    run("storm", 1);
+}
+
+#[test]
 fn a_wrong_command_line_is_an_error_of_its_own() {
     let status = Command::new(env!("CARGO_BIN_EXE_dfs-sim")).arg("walk").output().expect("the simulator starts").status;
     assert_eq!(status.code(), Some(2));

@@ -27,7 +27,8 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     let mut random = world.random("story");
     let trace = world.trace().clone();
     let before = alive_tasks();
-    let (mut cluster, user) = Cluster::prepare(world, METADATA_NODES, STORAGE_NODES)?;
+    let (mut cluster, mut users) = Cluster::prepare(world, METADATA_NODES, STORAGE_NODES, 1)?;
+    let user = &users[0];
     cluster.start().await?;
     let first = usize::try_from(random.within(0..=METADATA_NODES - 1))?;
     let id = cluster.initialise(first, ClusterSettings::default()).await?;
@@ -40,14 +41,14 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
         .await?;
     trace.record("serves", format_args!("{STORAGE_NODES} storage nodes"));
 
-    let early = upload(&user, &mut random, "early", &trace).await?;
-    check(&user, &early, &trace).await?;
+    let early = upload(user, &mut random, "early", &trace).await?;
+    check(user, &early, &trace).await?;
     sleep(Duration::from_millis(random.within(0..=3000))).await;
     let leader = cluster.until("a leader", async || Some(user.client().who_leads().await.ok()?.leader?.node)).await?;
     member(&mut cluster, leader).crash(Crash::Power);
-    check(&user, &early, &trace).await?;
-    let late = upload(&user, &mut random, "late", &trace).await?;
-    check(&user, &late, &trace).await?;
+    check(user, &early, &trace).await?;
+    let late = upload(user, &mut random, "late", &trace).await?;
+    check(user, &late, &trace).await?;
 
     sleep(Duration::from_millis(random.within(0..=3000))).await;
     member(&mut cluster, leader).start().await?;
@@ -62,15 +63,16 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
         })
         .await?;
     trace.record("caught-up", format_args!("metadata-{leader}"));
-    check(&user, &early, &trace).await?;
-    check(&user, &late, &trace).await?;
-    cluster.no_actor_failed(&user).await?;
+    check(user, &early, &trace).await?;
+    check(user, &late, &trace).await?;
+    cluster.no_actor_failed(user).await?;
 
     for member in cluster.members_mut() {
         member.crash(Crash::Power);
     }
     drop(cluster);
-    user.crash();
+    users.iter_mut().for_each(User::crash);
+    drop(users);
     sleep(Duration::from_secs(1)).await;
     check_tasks(before)
 }

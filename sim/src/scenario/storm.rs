@@ -27,8 +27,10 @@ const METADATA_NODES: u64 = 3;
 /// One more than copies, so that placements can go round a node.
 const STORAGE_NODES: u64 = 4;
 const ROUNDS: u64 = 8;
-const WORKERS: u64 = 2;
+const USERS: u64 = 3;
 const FILE_BYTES_MAX: u64 = 1_500_000;
+/// Files that count as new.
+const NEWEST: usize = 3;
 /// Longer than all patience of a client together.
 const REQUEST_WITHIN: Duration = Duration::from_secs(180);
 
@@ -69,14 +71,16 @@ struct Ledger {
 pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     let before = alive_tasks();
     let (trace, network) = (world.trace().clone(), world.network().clone());
-    let (mut cluster, user) = Cluster::prepare(world, METADATA_NODES, STORAGE_NODES)?;
+    let (mut cluster, mut users) = Cluster::prepare(world, METADATA_NODES, STORAGE_NODES, USERS)?;
     cluster.start().await?;
     cluster.initialise(0, ClusterSettings::default()).await?;
-    until_whole(&cluster, &user).await?;
+    until_whole(&cluster, &users[0]).await?;
 
     let ledger = Ledger::default();
-    let workers: Vec<_> = (0..WORKERS).map(|number| world.random(&format!("worker {number}"))).collect();
-    let work = workers.into_iter().zip(1..).map(|(random, number)| work(number, &user, random, &ledger, &trace));
+    let work = users.iter().zip(1_u64..).map(|(user, number)| {
+        let random = world.random(&format!("user {number}"));
+        work(number, user, random, &ledger, &trace)
+    });
     let faults = async {
         let outcome = hurt(&mut cluster, &network, world.random("faults")).await;
         ledger.over.set(true);
@@ -84,15 +88,16 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     };
     tokio::try_join!(futures_util::future::try_join_all(work), faults)?;
 
-    until_whole(&cluster, &user).await?;
+    until_whole(&cluster, &users[0]).await?;
     trace.record("whole", format_args!("{} files", ledger.files.borrow().len()));
-    check_all(&user, &ledger).await?;
-    cluster.no_actor_failed(&user).await?;
+    check_all(&users[0], &ledger).await?;
+    cluster.no_actor_failed(&users[0]).await?;
     for member in cluster.members_mut() {
         member.crash(Crash::Power);
     }
     drop(cluster);
-    user.crash();
+    users.iter_mut().for_each(User::crash);
+    drop(users);
     sleep(Duration::from_secs(1)).await;
     check_tasks(before)
 }
@@ -126,7 +131,10 @@ async fn hurt(cluster: &mut Cluster, network: &SimNetwork, mut random: Random) -
                 crash_some(&mut cluster.storage, 1, crash, &mut random)?;
             }
             4 => {
-                let alone = any(cluster, &mut random)?;
+                // Users still reach it: an old leader must not answer them as if it led.
+                let members = if random.chance(500_000) { METADATA_NODES } else { METADATA_NODES + STORAGE_NODES };
+                let place = usize::try_from(random.within(0..=members - 1))?;
+                let alone = addresses(cluster).nth(place).ok_or("an address for each node")?;
                 let others: Vec<IpAddr> = addresses(cluster).filter(|address| *address != alone).collect();
                 network.partition(&[alone], &others);
             }
@@ -157,20 +165,21 @@ fn any(cluster: &Cluster, random: &mut Random) -> Result<IpAddr, Failure> {
     Ok(addresses[usize::try_from(random.within(0..=addresses.len() as u64 - 1))?])
 }
 
-/// Works with files until the faults are over.
+/// Works with files until the faults are over. The first user only reads: no failed write tells it of a new leader.
 async fn work(worker: u64, user: &User, mut random: Random, ledger: &Ledger, trace: &Trace) -> Verdict {
     for number in 0.. {
         if ledger.over.get() {
             break;
         }
-        match random.within(0..=3) {
+        match random.within(0..=5) {
+            _ if worker == 1 => read(user, &mut random, ledger, trace).await?,
             0 | 1 => {
-                let name = FileName::new(format!("worker-{worker}/{number}"))?;
+                let name = FileName::new(format!("user-{worker}/{number}"))?;
                 let length = usize::try_from(random.within(0..=FILE_BYTES_MAX))?;
                 write(user, Written::new(name, length, &mut random), ledger, trace).await?;
             }
-            2 => read(user, &mut random, ledger, trace).await?,
-            _ => delete(user, &mut random, ledger, trace).await?,
+            2 => delete(user, &mut random, ledger, trace).await?,
+            _ => read(user, &mut random, ledger, trace).await?,
         }
         sleep(Duration::from_millis(random.within(0..=1_000))).await;
     }
@@ -190,27 +199,28 @@ async fn write(user: &User, file: Written, ledger: &Ledger, trace: &Trace) -> Ve
     Ok(())
 }
 
-/// Some file that is there.
-fn some_file(ledger: &Ledger, random: &mut Random) -> Option<(usize, Written)> {
+/// Some file of which so much is known; half of the time one of the newest, which an old leader would not know.
+fn some_file(ledger: &Ledger, known: State, random: &mut Random) -> Option<(usize, Written)> {
     let files = ledger.files.borrow();
-    let there: Vec<_> = files.iter().enumerate().filter(|(_, (_, state))| *state == State::Acknowledged).collect();
-    let draw = random.number();
-    let (place, (file, _)) = there.get(usize::try_from(draw % there.len().max(1) as u64).ok()?)?;
+    let fitting: Vec<_> = files.iter().enumerate().filter(|(_, (_, state))| *state == known).collect();
+    let newest = if random.chance(500_000) { fitting.len().saturating_sub(NEWEST) } else { 0 };
+    let draw = random.within(newest as u64..=fitting.len().max(1) as u64 - 1);
+    let (place, (file, _)) = fitting.get(usize::try_from(draw).ok()?)?;
     Some((*place, file.clone()))
 }
 
 async fn read(user: &User, random: &mut Random, ledger: &Ledger, trace: &Trace) -> Verdict {
-    let Some((place, file)) = some_file(ledger, random) else { return Ok(()) };
+    let known = if random.chance(200_000) { State::Deleted } else { State::Acknowledged };
+    let Some((place, file)) = some_file(ledger, known, random) else { return Ok(()) };
     let stuck = || Broken::Stuck { what: "the download", name: file.name.clone() };
     let outcome = timeout(REQUEST_WITHIN, file.check(user)).await.map_err(|_| stuck())?;
     trace.record("download", format_args!("{}: {}", file.name, words(&outcome)));
+    // Another user may have deleted it meanwhile.
+    let known_now = ledger.files.borrow()[place].1;
     match outcome {
-        Err(ReadError::Client(ClientError::NotFound { .. })) => {
-            // Unless the other worker has deleted it meanwhile.
-            if ledger.files.borrow()[place].1 == State::Acknowledged {
-                return Err(Broken::Lost { name: file.name }.into());
-            }
-            Ok(())
+        Ok(_) if known == State::Deleted => Err(Broken::Undead { name: file.name }.into()),
+        Err(ReadError::Client(ClientError::NotFound { .. })) if known_now == State::Acknowledged => {
+            Err(Broken::Lost { name: file.name }.into())
         }
         Ok(_) | Err(ReadError::Client(_)) => Ok(()),
         Err(broken) => Err(broken.into()),
@@ -218,7 +228,7 @@ async fn read(user: &User, random: &mut Random, ledger: &Ledger, trace: &Trace) 
 }
 
 async fn delete(user: &User, random: &mut Random, ledger: &Ledger, trace: &Trace) -> Verdict {
-    let Some((place, file)) = some_file(ledger, random) else { return Ok(()) };
+    let Some((place, file)) = some_file(ledger, State::Acknowledged, random) else { return Ok(()) };
     ledger.files.borrow_mut()[place].1 = State::Doubtful;
     let stuck = || Broken::Stuck { what: "the deletion", name: file.name.clone() };
     let deletion = user.client().delete(FileTarget::Name(file.name.clone()));

@@ -22,7 +22,7 @@ fn a_client_that_knows_a_dead_seed_and_a_follower_reaches_the_leader() {
     std::fs::remove_file(file).unwrap();
 }
 
-/// A30, with real SIGKILL: the second's bound is checked with slack for a loaded machine.
+/// A30, with real SIGKILL. The bound has slack for a loaded machine; the simulation holds it to the promise.
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a test outside of any node")]
 fn writes_and_reads_go_on_soon_after_the_leader_is_killed() {
@@ -34,7 +34,7 @@ fn writes_and_reads_go_on_soon_after_the_leader_is_killed() {
     let killed = Instant::now();
     cluster.put("after", &content);
     let outage = killed.elapsed();
-    assert!(outage < Duration::from_secs(10), "a write took {outage:?} after the leader was killed");
+    assert!(outage < Duration::from_secs(5), "a write took {outage:?} after the leader was killed");
     assert_eq!(cluster.get("before"), content);
     assert_eq!(cluster.get("after"), content);
     assert_ne!(cluster.leader(), leader);

@@ -23,6 +23,9 @@ const STORAGE_NODES: u64 = 3;
 /// More chunks than one group has.
 const FILE_BYTES: std::ops::RangeInclusive<u64> = 2_200_000..=3_500_000;
 
+/// How soon after the end of a leader a file is read whole, on a network that loses one packet of a hundred.
+const OUTAGE_MAX: Duration = Duration::from_secs(2);
+
 pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     let mut random = world.random("story");
     let trace = world.trace().clone();
@@ -46,7 +49,12 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     sleep(Duration::from_millis(random.within(0..=3000))).await;
     let leader = cluster.until("a leader", async || Some(user.client().who_leads().await.ok()?.leader?.node)).await?;
     member(&mut cluster, leader).crash(Crash::Power);
+    let crashed = Instant::now();
     check(user, &early, &trace).await?;
+    let outage = crashed.elapsed();
+    if outage > OUTAGE_MAX {
+        return Err(format!("a read took {outage:?} after the leader lost its power").into());
+    }
     let late = upload(user, &mut random, "late", &trace).await?;
     check(user, &late, &trace).await?;
 

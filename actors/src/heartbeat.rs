@@ -39,7 +39,7 @@ pub enum HeartbeatMessage {
     Late(Box<LateReport>),
     /// A registration was answered.
     Registered(MetadataLink, Result<Registered, CallError>),
-    /// A beat with this many late reports was answered.
+    /// A beat was answered.
     Answered(MetadataLink, Result<BeatAnswer, CallError>),
 }
 

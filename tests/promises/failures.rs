@@ -163,7 +163,9 @@ async fn bytes_that_do_not_match_or_end_early_are_refused_and_nothing_is_stored(
     missing(writer.read(0).await);
 
     // While the node takes the dropped stream back, another writer of the chunk is told to wait.
+    let end = Writer::deadline();
     let written = loop {
+        assert!(tokio::time::Instant::now() < end, "the node takes the dropped stream back in time");
         match writer.write(0, &content, ChunkSums::of(&content)).await {
             Err(CallError::Refused(Refusal::WriteInProgress)) => tokio::task::yield_now().await,
             offered => break offered.unwrap(),

@@ -4,7 +4,7 @@
 //! once, by an authority on a machine of its own that is switched off afterwards.
 
 use crate::disk::Crash;
-use crate::scenario::Failure;
+use crate::verdict::AnyError;
 use crate::world::{Machine, SimWorld};
 use dfs_actors::supervisor::GaveUp;
 use dfs_client::{Client, ClientSettings};
@@ -153,16 +153,16 @@ impl Cluster {
         metadata: u64,
         storage: u64,
         users: u64,
-    ) -> Result<(Cluster, Vec<User>), Failure> {
+    ) -> Result<(Cluster, Vec<User>), AnyError> {
         let mut office = world.add_machine("authority");
         let life = office.boot();
         let authority = Authority::create(&life.world)?;
         let now = life.world.wall_clock.now();
-        let issue = |role: Role, name: &str| -> Result<Identity, Failure> {
+        let issue = |role: Role, name: &str| -> Result<Identity, AnyError> {
             let issued = authority.issue(role, name, CERTIFICATE_VALIDITY, now)?;
             Ok(Identity::from_pem(authority.certificate_pem(), &issued.certificate_pem, &issued.key_pem)?)
         };
-        let mut member = |role: RoleSettings, id: u64| -> Result<Member, Failure> {
+        let mut member = |role: RoleSettings, id: u64| -> Result<Member, AnyError> {
             let identity = issue(role.role(), &id.to_string())?;
             let machine = world.add_machine(&format!("{}-{id}", role.role()));
             let settings = settings(role, NodeId(id), machine.socket_address(PORT));
@@ -172,7 +172,7 @@ impl Cluster {
         let seeds: Vec<SocketAddr> = metadata.iter().map(|member| member.settings.listen).collect();
         let role = RoleSettings::Storage { metadata: seeds.clone(), reserve: None };
         let storage = (1..=storage).map(|id| member(role.clone(), id)).collect::<Result<Vec<_>, _>>()?;
-        let mut user = |id: u64| -> Result<User, Failure> {
+        let mut user = |id: u64| -> Result<User, AnyError> {
             let name = format!("user-{id}");
             User::start(world.add_machine(&name), issue(Role::Client, &name)?, seeds.clone())
         };
@@ -286,7 +286,7 @@ pub struct User {
 }
 
 impl User {
-    fn start(mut machine: Machine, identity: Identity, seeds: Vec<SocketAddr>) -> Result<User, Failure> {
+    fn start(mut machine: Machine, identity: Identity, seeds: Vec<SocketAddr>) -> Result<User, AnyError> {
         let world = machine.boot().world;
         let client = Client::new(&world, identity.clone(), seeds, ClientSettings::default())?;
         let listen = machine.socket_address(0);

@@ -4,7 +4,8 @@
 //! standard output; the exit code is 0 if the scenario held, 1 if it did not, 2 if the command line was wrong.
 
 use crate::runner::{self, RunError, RunSettings};
-use crate::scenario::{Scenario, Verdict};
+use crate::scenario::Scenario;
+use crate::verdict::Verdict;
 use std::fmt;
 use std::fs::File;
 use std::io::BufWriter;

@@ -17,4 +17,5 @@ pub mod random;
 pub mod runner;
 pub mod scenario;
 pub mod trace;
+pub mod verdict;
 pub mod world;

@@ -7,13 +7,8 @@ mod storm;
 mod written;
 
 use crate::network::Link;
+use crate::verdict::Verdict;
 use crate::world::{SimWorld, WorldSettings};
-
-/// Whether everything held, or what did not.
-pub type Verdict = Result<(), Failure>;
-
-/// What did not hold, or what made it impossible to find out.
-pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// A scenario.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

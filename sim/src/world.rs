@@ -11,6 +11,7 @@ use crate::network::{Host, Link, SimNetwork};
 use crate::offload::{SimOffload, WorkDelays};
 use crate::random::{Random, Seed, SeededEntropy};
 use crate::trace::Trace;
+use crate::verdict::Tally;
 use dfs_actors::disk::Disk;
 use dfs_actors::key_value::KeyValueStores;
 use dfs_transport::world::{Entropy, Scope, World};
@@ -36,6 +37,7 @@ pub struct SimWorld {
     trace: Trace,
     scope: Scope,
     network: SimNetwork,
+    tally: Tally,
     machines: u32,
 }
 
@@ -46,7 +48,7 @@ impl SimWorld {
         let seed = Seed::new(seed);
         let scope = Scope::new("simulation", Arc::new(SimOffload::new(seed.fork("simulation"), settings.work)));
         let network = SimNetwork::new(&scope, seed.fork("network"), settings.link, trace.clone());
-        SimWorld { seed, settings, trace, scope, network, machines: 0 }
+        SimWorld { seed, settings, trace, scope, network, tally: Tally::default(), machines: 0 }
     }
 
     /// Adds a machine that is switched off.
@@ -90,6 +92,12 @@ impl SimWorld {
     #[must_use]
     pub fn trace(&self) -> &Trace {
         &self.trace
+    }
+
+    /// What is done and seen.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// The owner of tasks that are no machine's.

@@ -4,10 +4,11 @@
 //! What must hold: an answer is right or there is none, everybody reaches everybody once the network is whole, and a
 //! crashed node leaves no task behind.
 
-use super::{Failure, Verdict, alive_tasks, check_tasks};
+use super::{alive_tasks, check_tasks};
 use crate::disk::Crash;
 use crate::network::Link;
 use crate::trace::Trace;
+use crate::verdict::{AnyError, Verdict};
 use crate::world::{Machine, SimWorld};
 use bytes::Bytes;
 use dfs_core::checksum::Digest;
@@ -100,7 +101,7 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     check_tasks(before)
 }
 
-fn start_all(world: &mut SimWorld) -> Result<(Vec<Node>, Arc<[Destination]>), Failure> {
+fn start_all(world: &mut SimWorld) -> Result<(Vec<Node>, Arc<[Destination]>), AnyError> {
     let mut office = world.add_machine("authority");
     let life = office.boot();
     let authority = Authority::create(&life.world)?;
@@ -132,7 +133,7 @@ fn start(
     identity: &Identity,
     to: &Arc<[Destination]>,
     trace: &Trace,
-) -> Result<Peers, Failure> {
+) -> Result<Peers, AnyError> {
     let world = machine.boot().world;
     let settings = EndpointSettings { listen: machine.socket_address(PORT), ..EndpointSettings::default() };
     let endpoint = Endpoint::bind(&world, identity.clone(), settings)?;

@@ -5,11 +5,12 @@
 //! once everything has crashed no task is left.
 
 use super::written::Written;
-use super::{Failure, Verdict, alive_tasks, check_tasks};
+use super::{alive_tasks, check_tasks};
 use crate::cluster::{Cluster, Member, User};
 use crate::disk::Crash;
 use crate::random::Random;
 use crate::trace::Trace;
+use crate::verdict::{AnyError, Verdict};
 use crate::world::SimWorld;
 use dfs_core::id::NodeId;
 use dfs_core::name::FileName;
@@ -90,7 +91,7 @@ fn member(cluster: &mut Cluster, id: NodeId) -> &mut Member {
     cluster.metadata.iter_mut().find(|member| member.id() == id).expect("a leader is one of the metadata nodes")
 }
 
-async fn upload(user: &User, random: &mut Random, name: &str, trace: &Trace) -> Result<Written, Failure> {
+async fn upload(user: &User, random: &mut Random, name: &str, trace: &Trace) -> Result<Written, AnyError> {
     let length = usize::try_from(random.within(FILE_BYTES))?;
     let file = Written::new(FileName::new(name)?, length, random);
     let began = Instant::now();

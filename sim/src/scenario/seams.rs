@@ -3,8 +3,8 @@
 //!
 //! All of it lands in the trace. What must hold is that what a machine was told to be durable is there after a crash.
 
-use super::{Failure, Verdict};
 use crate::disk::Crash;
+use crate::verdict::{AnyError, Verdict};
 use crate::world::{Life, Machine, SimWorld};
 use dfs_actors::key_value::{Batch, Durability};
 use dfs_transport::world::Killed;
@@ -78,7 +78,7 @@ fn start(world: &SimWorld, machine: &mut Machine, peers: &[SocketAddr], durable:
 }
 
 /// How many numbers the machine kept in both its file and its store.
-fn check(machine: &str, life: &Life, durable: u64) -> Result<u64, Failure> {
+fn check(machine: &str, life: &Life, durable: u64) -> Result<u64, AnyError> {
     let file = life.disk.open("numbers", true)?;
     let store = life.stores.open("numbers")?;
     let mut found = 0;
@@ -102,7 +102,7 @@ async fn write(life: Life, first: u64, durable: Arc<AtomicU64>) {
     let Ok(store) = store else { return };
     for number in first.. {
         let (disk, store) = (life.disk.clone(), store.clone());
-        let step = lane.run(move || -> Result<(), Failure> {
+        let step = lane.run(move || -> Result<(), AnyError> {
             let file = disk.open("numbers", true)?;
             file.write_at(number * 8, &[IoSlice::new(&(number + 1).to_le_bytes())])?;
             let mut batch = Batch::new();

@@ -6,12 +6,13 @@
 //! node.
 
 use super::written::{ReadError, Written};
-use super::{Failure, Verdict, alive_tasks, check_tasks};
+use super::{alive_tasks, check_tasks};
 use crate::cluster::{Cluster, Member, User};
 use crate::disk::Crash;
 use crate::network::SimNetwork;
 use crate::random::Random;
 use crate::trace::Trace;
+use crate::verdict::{AnyError, Verdict};
 use crate::world::SimWorld;
 use dfs_client::ClientError;
 use dfs_core::name::FileName;
@@ -160,7 +161,7 @@ fn addresses(cluster: &Cluster) -> impl Iterator<Item = IpAddr> {
     cluster.members().map(|member| member.machine().address())
 }
 
-fn any(cluster: &Cluster, random: &mut Random) -> Result<IpAddr, Failure> {
+fn any(cluster: &Cluster, random: &mut Random) -> Result<IpAddr, AnyError> {
     let addresses: Vec<IpAddr> = addresses(cluster).collect();
     Ok(addresses[usize::try_from(random.within(0..=addresses.len() as u64 - 1))?])
 }

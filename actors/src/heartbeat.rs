@@ -17,6 +17,7 @@ use crate::seat::Seat;
 use dfs_core::id::{BootId, Incarnation};
 use dfs_core::limit::{LATE_REPORTS_KEPT_MAX, LATE_REPORTS_PER_BEAT_MAX};
 use dfs_core::wire::membership::{Beat, BeatAnswer, LateReport, Order, OrderMark, Register, Registered};
+use dfs_core::wire::metadata::StorageLoad;
 use dfs_transport::endpoint::Endpoint;
 use dfs_transport::exchange::CallError;
 use dfs_transport::world::{OwnedTask, World};
@@ -114,10 +115,12 @@ impl HeartbeatArguments {
 impl HeartbeatState {
     fn beat(&self, me: &ActorRef<HeartbeatMessage>, mut link: MetadataLink, at: Instant) -> OwnedTask<()> {
         let (store, me, incarnation) = (self.arguments.store.clone(), me.clone(), self.incarnation);
+        let (replicator, unreported) = (self.arguments.replicator.clone(), self.late.len() as u64);
         let late_reports = self.late.iter().take(LATE_REPORTS_PER_BEAT_MAX).cloned().collect();
         let call = async move {
             sleep_until(at).await;
-            let request = Beat { incarnation, load: store.load(), late_reports, receipts: Vec::new() };
+            let load = StorageLoad { pending_copies: replicator.pending() + unreported, ..store.load() };
+            let request = Beat { incarnation, load, late_reports, receipts: Vec::new() };
             let outcome = link.call(&request, Instant::now() + CALL_WITHIN).await;
             let _ = me.send_message(HeartbeatMessage::Answered(link, outcome));
         };

@@ -19,6 +19,8 @@ use dfs_core::wire::membership::{LateReport, Order, OrderTask};
 use dfs_transport::world::OwnedTask;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -56,20 +58,31 @@ pub enum ReplicatorMessage {
 
 /// A handle to the replicator.
 #[derive(Clone, Debug, Default)]
-pub struct ReplicatorHandle(pub Seat<ReplicatorMessage>);
+pub struct ReplicatorHandle {
+    /// Where it sits.
+    pub seat: Seat<ReplicatorMessage>,
+    /// How many copies it has in mind.
+    pending: Arc<AtomicU64>,
+}
 
 impl ReplicatorHandle {
     /// Hands over copies that are missing.
     pub fn catch_up(&self, pending: PendingCopies) {
-        if self.0.cast(ReplicatorMessage::CatchUp(pending)).is_err() {
+        if self.seat.cast(ReplicatorMessage::CatchUp(pending)).is_err() {
             tracing::warn!("pending copies are left to repair while the replicator restarts");
         }
+    }
+
+    /// How many copies are still to be made.
+    #[must_use]
+    pub fn pending(&self) -> u64 {
+        self.pending.load(Ordering::Relaxed)
     }
 
     /// Hands over an order of the leader.
     pub fn order(&self, order: Order) {
         // A lost order is planned again.
-        let _ = self.0.cast(ReplicatorMessage::Order(order));
+        let _ = self.seat.cast(ReplicatorMessage::Order(order));
     }
 }
 
@@ -173,6 +186,7 @@ impl Actor for ReplicatorActor {
         _: ActorRef<ReplicatorMessage>,
         transfers: Transfers,
     ) -> Result<ReplicatorState, ActorProcessingErr> {
+        transfers.replicator.pending.store(0, Ordering::Relaxed);
         Ok(ReplicatorState { transfers, copies: BTreeMap::new(), alarm: None })
     }
 
@@ -198,6 +212,7 @@ impl Actor for ReplicatorActor {
             ReplicatorMessage::Due => {}
         }
         state.go_on(&me);
+        state.transfers.replicator.pending.store(state.copies.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -253,6 +253,8 @@ pub struct StorageNode {
     pub chunks: Option<u64>,
     /// Their bytes.
     pub chunk_bytes: Option<u64>,
+    /// Copies that it still owes to other nodes, or that metadata has not taken note of.
+    pub pending_copies: Option<u64>,
     /// Whether it refuses chunks because its disk is full or failed.
     pub refuses_chunks: Option<bool>,
 }
@@ -273,6 +275,7 @@ impl StorageNode {
             available_bytes: node.load.map(|load| load.available_bytes),
             chunks: node.load.map(|load| load.chunk_count),
             chunk_bytes: node.load.map(|load| load.chunk_bytes),
+            pending_copies: node.load.map(|load| load.pending_copies),
             refuses_chunks: node.load.map(|load| load.refuses_chunks),
         }
     }

@@ -74,7 +74,7 @@ pub fn metadata(
 /// 4. `ListenerActor`: lets requests in once all who serve them sit.
 pub fn storage(entrance: Entrance, transfers: Transfers, heartbeat: HeartbeatArguments) -> Tree {
     let store_seat = Seat::<ChunkStoreMessage>::new();
-    let (replicator_seat, heartbeat_seat) = (transfers.replicator.0.clone(), transfers.heartbeat.0.clone());
+    let (replicator_seat, heartbeat_seat) = (transfers.replicator.seat.clone(), transfers.heartbeat.0.clone());
     let entrance = {
         let store = store_seat.clone();
         listener(entrance, move || chunk_store_actor::routes(&store))

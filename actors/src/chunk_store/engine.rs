@@ -188,6 +188,7 @@ impl Engine {
             writes: u32::try_from(self.ledger.writers()).unwrap_or(u32::MAX),
             reads: self.reads.load(Ordering::Relaxed),
             refuses_chunks: self.check().is_err() || available_bytes < u64::from(CHUNK_BYTES_DEFAULT),
+            pending_copies: 0,
         }
     }
 }

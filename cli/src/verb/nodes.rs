@@ -20,7 +20,7 @@ Examples:
 
 With --json: metadata, an array with the fields name, node, address, leader, term, matched_index and silent_ms; and
 storage, an array with the fields name, node, address, state, incarnation, store, silent_ms, capacity_bytes,
-available_bytes, chunks, chunk_bytes and refuses_chunks. What the leader does not know is null.";
+available_bytes, chunks, chunk_bytes, pending_copies and refuses_chunks. What the leader does not know is null.";
 
 /// Show the nodes of the cluster
 #[derive(Args, Debug)]
@@ -94,6 +94,7 @@ fn storage(nodes: &ClusterNodes) -> Table {
         ("CAPACITY", Align::Right),
         ("CHUNKS", Align::Right),
         ("HELD", Align::Right),
+        ("OWES", Align::Right),
         ("LAST BEAT", Align::Left),
     ]);
     for node in &nodes.storage {
@@ -102,7 +103,7 @@ fn storage(nodes: &ClusterNodes) -> Table {
     table
 }
 
-fn storage_row(node: &StorageNodeInfo) -> [String; 9] {
+fn storage_row(node: &StorageNodeInfo) -> [String; 10] {
     let load = node.load;
     let refuses = load.is_some_and(|load| load.refuses_chunks);
     [
@@ -114,6 +115,7 @@ fn storage_row(node: &StorageNodeInfo) -> [String; 9] {
         known(load.map(|load| ByteCount(load.capacity_bytes))),
         known(load.map(|load| load.chunk_count)),
         known(load.map(|load| ByteCount(load.chunk_bytes))),
+        known(load.map(|load| load.pending_copies)),
         ago(node.silent_ms),
     ]
 }
@@ -136,17 +138,18 @@ mod tests {
             silent_ms: None,
             load: None,
         };
-        assert_eq!(storage_row(&node), ["storage-2", "127.0.0.1:7102", "unknown", "4", "?", "?", "?", "?", "?"]);
+        assert_eq!(storage_row(&node), ["storage-2", "127.0.0.1:7102", "unknown", "4", "?", "?", "?", "?", "?", "?"]);
         let load = StorageLoad {
             capacity_bytes: 2 << 30,
             available_bytes: 1 << 30,
             chunk_bytes: 5 << 20,
             chunk_count: 7,
+            pending_copies: 3,
             refuses_chunks: true,
             ..StorageLoad::default()
         };
         node = StorageNodeInfo { health: Health::Alive, silent_ms: Some(1200), load: Some(load), ..node };
         let row = storage_row(&node);
-        assert_eq!(row[2..], ["alive, takes no chunks", "4", "1 GiB", "2 GiB", "7", "5 MiB", "1.2 s ago"]);
+        assert_eq!(row[2..], ["alive, takes no chunks", "4", "1 GiB", "2 GiB", "7", "5 MiB", "3", "1.2 s ago"]);
     }
 }

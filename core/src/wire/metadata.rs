@@ -339,6 +339,8 @@ pub struct StorageLoad {
     pub reads: u32,
     /// Whether it refuses chunks because its disk is full or failed.
     pub refuses_chunks: bool,
+    /// Copies that it still owes to other nodes, and copies made late that metadata has not taken note of.
+    pub pending_copies: u64,
 }
 
 /// Asks the leader how the cluster is, on one screen.

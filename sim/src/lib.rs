@@ -9,6 +9,7 @@
 pub mod clock;
 pub mod cluster;
 pub mod command;
+pub mod content;
 pub mod disk;
 pub mod key_value;
 pub mod network;

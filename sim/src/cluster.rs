@@ -3,24 +3,23 @@
 //! Nodes come to be as in production, by `dfs_nodes::start`; only their environment differs. Certificates are issued
 //! once, by an authority on a machine of its own that is switched off afterwards.
 
+mod member;
+mod user;
+
+pub use member::{Member, NodeName};
+pub use user::User;
+
 use crate::disk::Crash;
 use crate::verdict::AnyError;
-use crate::world::{Machine, SimWorld};
+use crate::world::SimWorld;
 use dfs_actors::supervisor::GaveUp;
-use dfs_client::{Client, ClientSettings};
 use dfs_core::id::{ClusterId, NodeId, Role};
 use dfs_core::settings::ClusterSettings;
-use dfs_core::wire::Request;
-use dfs_core::wire::metadata::DescribeNode;
+use dfs_core::wire::metadata::{DescribeNode, Health, WhoLeads};
+use dfs_nodes::InitialiseCluster;
 use dfs_nodes::settings::{LogFilter, LogFormat, NodeSettings, RoleSettings, UDP_PAYLOAD_BYTES_DEFAULT};
-use dfs_nodes::{Environment, InitialiseCluster, Node};
 use dfs_transport::authority::Authority;
-use dfs_transport::endpoint::{Endpoint, EndpointSettings};
-use dfs_transport::exchange::CallError;
 use dfs_transport::identity::Identity;
-use dfs_transport::peers::{Class, Destination, Peers};
-use dfs_transport::world::World;
-use futures_util::FutureExt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,18 +32,10 @@ const PORT: u16 = 7001;
 const CERTIFICATE_VALIDITY: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How long a cluster may take to do what it does without being asked.
-const SETTLE: Duration = Duration::from_secs(60);
+pub const SETTLE: Duration = Duration::from_secs(60);
 
 /// How often it is asked meanwhile.
 const POLL: Duration = Duration::from_millis(100);
-
-/// A node of the cluster: a machine with a certificate, which may run or not.
-pub struct Member {
-    machine: Machine,
-    identity: Identity,
-    settings: NodeSettings,
-    node: Option<Node>,
-}
 
 /// What no fault of the world may bring about.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +44,7 @@ pub enum Unhealthy {
     #[error("{name} ended by itself: {reason}")]
     EndedByItself {
         /// The node.
-        name: String,
+        name: NodeName,
         /// What it said.
         reason: GaveUp,
     },
@@ -61,7 +52,7 @@ pub enum Unhealthy {
     #[error("{name} has restarted {restarts} of its actors")]
     Restarted {
         /// The node.
-        name: String,
+        name: NodeName,
         /// How often.
         restarts: u64,
     },
@@ -71,68 +62,6 @@ pub enum Unhealthy {
         /// What it should.
         what: &'static str,
     },
-}
-
-impl Member {
-    /// Boots the machine and starts the node on what its disk has.
-    ///
-    /// # Errors
-    /// The node does not start.
-    ///
-    /// # Panics
-    /// If it runs.
-    pub async fn start(&mut self) -> Result<(), dfs_nodes::StartError> {
-        let life = self.machine.boot();
-        let identity = self.identity.clone();
-        let environment = Environment { world: life.world, identity, disk: life.disk, stores: life.stores };
-        self.node = Some(dfs_nodes::start(self.settings.clone(), environment).await?);
-        Ok(())
-    }
-
-    /// Stops its machine at once, however it stands.
-    pub fn crash(&mut self, crash: Crash) {
-        let node = self.node.take();
-        self.machine.crash(crash, || {
-            if let Some(node) = node {
-                node.kill();
-            }
-        });
-    }
-
-    /// Who it is.
-    #[must_use]
-    pub fn id(&self) -> NodeId {
-        self.settings.node
-    }
-
-    /// How to call it.
-    #[must_use]
-    pub fn destination(&self) -> Destination {
-        Destination { address: self.settings.listen, role: self.settings.role.role(), node: Some(self.settings.node) }
-    }
-
-    /// Its machine, to hurt it.
-    #[must_use]
-    pub fn machine(&self) -> &Machine {
-        &self.machine
-    }
-
-    /// Whether it was started and not crashed since.
-    #[must_use]
-    pub fn runs(&self) -> bool {
-        self.node.is_some()
-    }
-
-    /// Says if it should run but has given up.
-    ///
-    /// # Errors
-    /// It has.
-    pub fn check(&self) -> Result<(), Unhealthy> {
-        match self.node.as_ref().and_then(|node| node.ended().now_or_never()) {
-            None => Ok(()),
-            Some(reason) => Err(Unhealthy::EndedByItself { name: self.machine.name().to_owned(), reason }),
-        }
-    }
 }
 
 /// Metadata nodes and storage nodes.
@@ -166,7 +95,7 @@ impl Cluster {
             let identity = issue(role.role(), &id.to_string())?;
             let machine = world.add_machine(&format!("{}-{id}", role.role()));
             let settings = settings(role, NodeId(id), machine.socket_address(PORT));
-            Ok(Member { machine, identity, settings, node: None })
+            Ok(Member::new(machine, identity, settings))
         };
         let metadata = (1..=metadata).map(|id| member(RoleSettings::Metadata, id)).collect::<Result<Vec<_>, _>>()?;
         let seeds: Vec<SocketAddr> = metadata.iter().map(|member| member.settings.listen).collect();
@@ -219,6 +148,67 @@ impl Cluster {
         self.metadata.iter_mut().chain(&mut self.storage)
     }
 
+    /// What the nodes are called.
+    #[must_use]
+    pub fn names(&self) -> Vec<NodeName> {
+        self.members().map(Member::name).collect()
+    }
+
+    /// One node.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn member(&self, name: NodeName) -> Result<&Member, AnyError> {
+        self.members().find(|member| member.name() == name).ok_or_else(|| format!("there is no {name}").into())
+    }
+
+    /// One node.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub fn member_mut(&mut self, name: NodeName) -> Result<&mut Member, AnyError> {
+        self.members_mut().find(|member| member.name() == name).ok_or_else(|| format!("there is no {name}").into())
+    }
+
+    /// What a cluster lacks to be whole: every node serves and is known to, every metadata node has applied the same,
+    /// and no copy is owed any more.
+    pub async fn unlike_whole(&self, user: &User) -> Option<String> {
+        let status = match user.client().status().await {
+            Ok(status) => status,
+            Err(error) => return Some(format!("no leader answers: {error}")),
+        };
+        let (alive, storage) = (status.storage_alive as usize, self.storage.len());
+        if alive != storage {
+            return Some(format!("{alive} of {storage} storage nodes are alive"));
+        }
+        let (responding, metadata) = (status.metadata_responding as usize, self.metadata.len());
+        if responding != metadata {
+            return Some(format!("{responding} of {metadata} metadata nodes respond"));
+        }
+        for member in &self.metadata {
+            match user.ask(member, &WhoLeads {}).await {
+                Ok(leadership) if leadership.applied >= status.applied => {}
+                Ok(leadership) => {
+                    let (applied, newest) = (leadership.applied, status.applied);
+                    return Some(format!("{} has applied {applied} of {newest} entries", member.name()));
+                }
+                Err(error) => return Some(format!("{} does not answer: {error}", member.name())),
+            }
+        }
+        let nodes = match user.client().nodes().await {
+            Ok(nodes) => nodes,
+            Err(error) => return Some(format!("no leader answers: {error}")),
+        };
+        nodes.storage.iter().find_map(|node| match node.load {
+            _ if node.health != Health::Alive => Some(format!("storage-{} is {:?}", node.address.node, node.health)),
+            None => Some(format!("nothing is known of storage-{}", node.address.node)),
+            Some(load) if load.pending_copies > 0 => {
+                Some(format!("storage-{} owes {} copies", node.address.node, load.pending_copies))
+            }
+            Some(_) => None,
+        })
+    }
+
     /// Says if a node should run but has given up.
     ///
     /// # Errors
@@ -252,7 +242,7 @@ impl Cluster {
             let describe = async || user.ask(member, &DescribeNode {}).await.ok();
             let restarts = self.until("a node that describes itself", describe).await?.actor_restarts;
             if restarts > 0 {
-                return Err(Unhealthy::Restarted { name: member.machine.name().to_owned(), restarts });
+                return Err(Unhealthy::Restarted { name: member.name(), restarts });
             }
         }
         Ok(())
@@ -276,48 +266,3 @@ fn settings(role: RoleSettings, node: NodeId, listen: SocketAddr) -> NodeSetting
     }
 }
 
-/// Somebody who uses the cluster from a machine of their own.
-pub struct User {
-    machine: Machine,
-    world: World,
-    client: Client,
-    /// Calls to nodes of the user's choice, where the client chooses itself.
-    peers: Peers,
-}
-
-impl User {
-    fn start(mut machine: Machine, identity: Identity, seeds: Vec<SocketAddr>) -> Result<User, AnyError> {
-        let world = machine.boot().world;
-        let client = Client::new(&world, identity.clone(), seeds, ClientSettings::default())?;
-        let listen = machine.socket_address(0);
-        let peers =
-            Endpoint::bind(&world, identity, EndpointSettings { listen, ..EndpointSettings::default() })?.peers();
-        Ok(User { machine, world, client, peers })
-    }
-
-    /// The client.
-    #[must_use]
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
-    /// The world that the user lives in.
-    #[must_use]
-    pub fn world(&self) -> &World {
-        &self.world
-    }
-
-    /// Asks one node, once.
-    ///
-    /// # Errors
-    /// It refuses, or does not answer within a second.
-    pub async fn ask<R: Request>(&self, member: &Member, request: &R) -> Result<R::Reply, CallError> {
-        let deadline = Instant::now() + Duration::from_secs(1);
-        self.peers.call(&member.destination(), Class::Control, request, deadline).await
-    }
-
-    /// Stops the user's machine.
-    pub fn crash(&mut self) {
-        self.machine.crash(Crash::Process, || {});
-    }
-}

@@ -1,0 +1,229 @@
+//! A life: a random cluster, users at work, and the random swarm of faults, in rounds, until its time is over.
+//!
+//! In each round faults come and go while users work; then everything is mended, and within a bound of virtual time the
+//! cluster must be whole again, with every operation ended and every copy made that is owed. At the end every file is
+//! read, and the history of everything that users saw must be one that a correct system could have had.
+
+use crate::cluster::{Cluster, User};
+use crate::linearizability;
+use crate::random::Random;
+use crate::scenario::{alive_tasks, check_tasks};
+use crate::stage::{RECOVERS, Stage};
+use crate::swarm::Plan;
+use crate::verdict::{AnyError, Failure, Verdict};
+use crate::work::{CHUNK_BYTES, Manner, OPERATION_WITHIN, Shared, Work};
+use crate::history::Outcome;
+use crate::world::SimWorld;
+use dfs_core::limit::CHUNKS_PER_GROUP;
+use dfs_core::name::FileName;
+use dfs_core::settings::ClusterSettings;
+use std::cell::Cell;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, sleep_until};
+
+/// How long a standard life is.
+pub const STANDARD: Duration = Duration::from_secs(600);
+
+/// Once the faults are over a write succeeds, and is read.
+pub const SERVES_AGAIN: &str = "serves-again";
+
+/// Every acknowledged file that nobody asked to delete is there, and can be read.
+pub const KEPT: &str = "acknowledged-files-are-kept";
+
+/// Names that all users fight for.
+const CONTESTED: u64 = 10;
+
+/// Bytes of a group.
+const GROUP_BYTES: u64 = CHUNK_BYTES as u64 * CHUNKS_PER_GROUP as u64;
+
+/// Opens and closes the users' day.
+#[derive(Default)]
+struct Gate {
+    over: Cell<bool>,
+    closed: Cell<bool>,
+    busy: Cell<u64>,
+}
+
+/// Lives.
+///
+/// # Errors
+/// What did not hold.
+pub async fn play(world: &mut SimWorld) -> Verdict {
+    let before = alive_tasks();
+    let mut random = world.random("life");
+    let plan = Plan::draw(&mut random);
+    let trace = world.trace().clone();
+    trace.record("plan", format_args!("{plan}"));
+    world.network().set_default_link(plan.link);
+    let (mut cluster, mut users) = Cluster::prepare(world, plan.metadata, plan.storage, plan.users)?;
+    cluster.start().await?;
+    cluster.initialise(0, ClusterSettings::default()).await?;
+    let (network, tally) = (world.network().clone(), world.tally().clone());
+    let shared = Shared { tally: tally.clone(), trace: trace.clone(), ..Shared::new() };
+    let mut stage = Stage::new(cluster, network, trace, tally, world.random("stage"));
+    stage.until_whole(&users[0]).await?;
+    let deadline = Instant::now() + world.length();
+    let gate = Gate::default();
+    let days = users.iter().zip(1_u64..).map(|(user, number)| {
+        let random = world.random(&format!("user {number}"));
+        day(Work { number, user, shared: &shared }, random, &gate, &plan)
+    });
+    let judge = Work { number: 0, user: &users[0], shared: &shared };
+    let faults = async {
+        let outcome = rounds(&mut stage, judge, &mut random, &plan, &gate, deadline).await;
+        gate.over.set(true);
+        outcome
+    };
+    tokio::try_join!(futures_util::future::try_join_all(days), faults)?;
+    look_at_everything(judge).await?;
+    stage.check()?;
+    stage.cluster.no_actor_failed(&users[0]).await.map_err(|error| Failure::crash("no-actor-fails", error))?;
+    let half = random.chance(500_000);
+    stage.end(half).await?;
+    users.iter_mut().for_each(User::crash);
+    drop(users);
+    drop(stage);
+    sleep(Duration::from_secs(1)).await;
+    check_tasks(before)
+}
+
+async fn rounds(
+    stage: &mut Stage,
+    judge: Work<'_>,
+    random: &mut Random,
+    plan: &Plan,
+    gate: &Gate,
+    deadline: Instant,
+) -> Verdict {
+    let mut number = 0;
+    while Instant::now() < deadline {
+        number += 1;
+        if random.chance(500_000) {
+            stage.keep_copy(plan.victim())?;
+        }
+        storm(stage, plan.round(random)).await?;
+        let healed = Instant::now();
+        stage.heal().await?;
+        gate.closed.set(true);
+        while gate.busy.get() > 0 {
+            stage.check()?;
+            if healed.elapsed() > OPERATION_WITHIN {
+                return Err(Failure::liveness(RECOVERS, "operations go on for ever after the faults").into());
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        stage.until_whole(judge.user).await?;
+        judge.shared.tally.recovery("round", healed.elapsed());
+        let name = FileName::new(format!("probe/{number}"))?;
+        if judge.upload(&name, random.within(0..=2 * u64::from(CHUNK_BYTES)), Manner::Plain).await? != Outcome::Done {
+            return Err(Failure::liveness(SERVES_AGAIN, format!("{name} cannot be written")).into());
+        }
+        if !matches!(judge.read(&name, false).await?, Outcome::Found(_)) {
+            return Err(Failure::liveness(SERVES_AGAIN, format!("{name} cannot be read")).into());
+        }
+        gate.closed.set(false);
+    }
+    Ok(())
+}
+
+/// Lets faults come and go as drawn.
+async fn storm(stage: &mut Stage, drawn: Vec<(Duration, Duration, crate::fault::Fault)>) -> Verdict {
+    let began = Instant::now();
+    let mut acts: Vec<_> =
+        drawn.iter().flat_map(|(begins, ends, fault)| [(*begins, true, *fault), (*ends, false, *fault)]).collect();
+    acts.sort_by_key(|(at, ..)| *at);
+    for (at, begins, fault) in acts {
+        sleep_until(began + at).await;
+        stage.check()?;
+        if begins { stage.hurt(fault).await? } else { stage.mend(fault).await? }
+    }
+    Ok(())
+}
+
+/// What one user does all day.
+async fn day(work: Work<'_>, mut random: Random, gate: &Gate, plan: &Plan) -> Verdict {
+    let contested = (0..CONTESTED).map(|number| FileName::new(format!("shared/{number}")));
+    let contested: Vec<FileName> = contested.collect::<Result<_, _>>()?;
+    let everywhere = FileName::new("shared")?;
+    let mut own: Vec<FileName> = Vec::new();
+    let thinking = plan.thinking.as_millis() as u64;
+    while !gate.over.get() {
+        sleep(Duration::from_millis(random.within(0..=thinking))).await;
+        if gate.closed.get() {
+            continue;
+        }
+        gate.busy.set(gate.busy.get() + 1);
+        let some = &contested[usize::try_from(random.within(0..=CONTESTED - 1))?];
+        match random.within(0..=99) {
+            0..=24 => {
+                let name = FileName::new(format!("user-{}/{}", work.number, own.len()))?;
+                own.push(name.clone());
+                write(work, &name, &mut random).await?;
+            }
+            25..=44 => write(work, some, &mut random).await?,
+            45..=54 => drop(work.delete(some).await?),
+            55..=57 => {
+                if let Some(name) = pick(&own, &mut random) {
+                    work.delete(name).await?;
+                }
+            }
+            58..=67 => drop(work.stat(some).await?),
+            68..=80 => drop(work.read(some, random.chance(500_000)).await?),
+            81..=95 => {
+                if let Some(name) = pick(&own, &mut random) {
+                    work.read(name, random.chance(500_000)).await?;
+                }
+            }
+            _ => work.list(&everywhere, &contested).await?,
+        }
+        gate.busy.set(gate.busy.get() - 1);
+    }
+    Ok(())
+}
+
+/// Writes a file in some manner; if that fails, maybe once more.
+async fn write(work: Work<'_>, name: &FileName, random: &mut Random) -> Verdict {
+    let length = length(random);
+    let manner = match random.within(0..=99) {
+        0..=69 => Manner::Plain,
+        70..=81 => Manner::Piped,
+        82..=89 => Manner::Failing(random.within(0..=length)),
+        _ => Manner::Vanishing(Duration::from_millis(random.within(0..=1_500))),
+    };
+    let again = random.chance(500_000);
+    if work.upload(name, length, manner).await? == Outcome::Unknown && again {
+        work.upload(name, length, Manner::Plain).await?;
+    }
+    Ok(())
+}
+
+/// How long files are: empty, small, around every boundary, and of several groups.
+fn length(random: &mut Random) -> u64 {
+    let chunk = u64::from(CHUNK_BYTES);
+    match random.within(0..=99) {
+        0..=6 => 0,
+        7..=39 => random.within(1..=chunk),
+        40..=51 => (random.within(1..=4) * chunk + random.within(0..=2)).saturating_sub(1),
+        52..=92 => random.within(1..=5 * chunk),
+        93..=95 => GROUP_BYTES + random.within(0..=2) - 1,
+        _ => random.within(GROUP_BYTES..=3 * GROUP_BYTES),
+    }
+}
+
+fn pick<'n>(names: &'n [FileName], random: &mut Random) -> Option<&'n FileName> {
+    let last = names.len().checked_sub(1)?;
+    names.get(usize::try_from(random.within(0..=last as u64)).ok()?)
+}
+
+/// Reads every name, and judges the whole history.
+async fn look_at_everything(judge: Work<'_>) -> Verdict {
+    for name in judge.shared.oracle.names() {
+        judge.read(&name, true).await?;
+    }
+    let checked = linearizability::check(&judge.shared.history)?;
+    judge.shared.tally.checked("linearizable", checked.names as u64);
+    Ok(())
+}
+
+#[allow(dead_code, reason = "an error type of rounds")]
+type Round = Result<(), AnyError>;

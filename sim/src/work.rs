@@ -1,0 +1,278 @@
+//! What users do, one operation at a time: each is recorded in the history, judged by the oracle, and must end.
+
+use crate::cluster::User;
+use crate::history::{History, Operation, Outcome};
+use crate::oracle::{Attempt, Oracle};
+use crate::trace::Trace;
+use crate::verdict::{AnyError, Failure, Tally, Verdict};
+use dfs_client::{ClientError, DownloadRequest, Sink, UploadRequest};
+use dfs_core::name::FileName;
+use dfs_core::unit::ChunkSize;
+use dfs_core::wire::metadata::{FileInfo, FileTarget};
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// Small, so that a small file has many chunks: a group has a mebibyte.
+pub const CHUNK_BYTES: u32 = 64 * 1024;
+
+/// Longer than all patience of a client together.
+pub const OPERATION_WITHIN: Duration = Duration::from_secs(180);
+
+/// Every operation of a user ends, in success or failure, within [`OPERATION_WITHIN`].
+pub const OPERATIONS_END: &str = "operations-end";
+
+/// Every byte that a user is given is the one that was written.
+pub const RIGHT_BYTES: &str = "right-bytes";
+
+/// Whatever is seen was written by somebody.
+pub const NOTHING_FROM_NOWHERE: &str = "nothing-from-nowhere";
+
+/// What all users share.
+#[derive(Debug)]
+pub struct Shared {
+    /// What they were promised.
+    pub oracle: Oracle,
+    /// What they did and saw.
+    pub history: History,
+    /// Where it is counted.
+    pub tally: Tally,
+    /// Where it is written down.
+    pub trace: Trace,
+}
+
+/// How an upload goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// From memory, with its size known.
+    Plain,
+    /// From a pipe, whose size nobody knows before its end.
+    Piped,
+    /// Its source fails at that byte.
+    Failing(u64),
+    /// Its writer vanishes after that time.
+    Vanishing(Duration),
+}
+
+/// One user at work.
+#[derive(Clone, Copy)]
+pub struct Work<'w> {
+    /// The user's number.
+    pub number: u64,
+    /// The user.
+    pub user: &'w User,
+    /// What all users share.
+    pub shared: &'w Shared,
+}
+
+impl Work<'_> {
+    /// Waits for the end of an operation, and counts it.
+    async fn finish<T>(&self, what: &'static str, name: &FileName, doing: impl Future<Output = T>) -> Result<T, AnyError> {
+        timeout(OPERATION_WITHIN, doing).await.map_err(|_| {
+            let detail = format!("user {}: {what} of {name} did not end within {OPERATION_WITHIN:?}", self.number);
+            Failure::liveness(OPERATIONS_END, detail).into()
+        })
+    }
+
+    fn note(&self, what: &'static str, name: &FileName, began: Instant, outcome: Outcome, words: impl fmt::Display) {
+        self.shared.tally.operation(what, word(outcome));
+        let words = words.to_string().replace('\n', "; ");
+        let (user, took) = (self.number, began.elapsed());
+        self.shared.trace.record(what, format_args!("user-{user} {name}: {words} ({} ms)", took.as_millis()));
+    }
+
+    /// Uploads a new file.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn upload(&self, name: &FileName, length: u64, manner: Manner) -> Result<Outcome, AnyError> {
+        let attempt = self.shared.oracle.begin(name, length);
+        let call = self.shared.history.invoke(self.number, name, Operation::Create { content: attempt.id });
+        let began = Instant::now();
+        let outcome = match manner {
+            Manner::Vanishing(after) => timeout(after, self.send(&attempt, name, manner)).await.ok(),
+            _ => Some(self.finish("upload", name, self.send(&attempt, name, manner)).await?),
+        };
+        let (outcome, words) = match outcome {
+            None => (Outcome::Unknown, "its writer vanished".to_owned()),
+            Some(Ok(info)) => {
+                self.shared.oracle.acknowledged(&attempt, &info);
+                (Outcome::Done, format!("file {}, {length} bytes", info.file))
+            }
+            Some(Err(ClientError::NameExists { .. })) => (Outcome::Exists, "exists".to_owned()),
+            // An upload that cannot read its source never asks for its commit.
+            Some(Err(error @ ClientError::Source(_))) => (Outcome::Failed, error.to_string()),
+            Some(Err(error)) => (Outcome::Unknown, error.to_string()),
+        };
+        if manner != Manner::Plain && matches!(manner, Manner::Vanishing(_)) && outcome == Outcome::Unknown {
+            // Nobody is left who could be answered.
+        } else {
+            self.shared.history.respond(call, outcome);
+        }
+        self.note("upload", name, began, outcome, words);
+        Ok(outcome)
+    }
+
+    async fn send(&self, attempt: &Attempt, name: &FileName, manner: Manner) -> Result<FileInfo, ClientError> {
+        let mut request = UploadRequest::new(name.clone(), attempt.modified());
+        request.chunk_size = ChunkSize::try_from(CHUNK_BYTES).expect("the chunk size lies within its bounds");
+        let source = attempt.content.source();
+        let source = match manner {
+            Manner::Plain | Manner::Vanishing(_) => source,
+            Manner::Piped => source.of_unknown_size(),
+            Manner::Failing(at) => source.failing_at(at),
+        };
+        self.user.client().upload(source, request, &()).await
+    }
+
+    /// Deletes whatever has the name.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn delete(&self, name: &FileName) -> Result<Outcome, AnyError> {
+        self.shared.oracle.deletes(name);
+        let call = self.shared.history.invoke(self.number, name, Operation::Delete);
+        let began = Instant::now();
+        let deletion = self.user.client().delete(FileTarget::Name(name.clone()));
+        let (outcome, words) = match self.finish("delete", name, deletion).await? {
+            Ok(info) => (Outcome::Done, format!("file {}", info.file)),
+            Err(ClientError::NotFound { .. }) => (Outcome::NotFound, "not found".to_owned()),
+            Err(error) => (Outcome::Unknown, error.to_string()),
+        };
+        self.shared.history.respond(call, outcome);
+        self.note("delete", name, began, outcome, words);
+        Ok(outcome)
+    }
+
+    /// Looks a name up.
+    ///
+    /// # Errors
+    /// It does not end, or tells of what nobody wrote.
+    pub async fn stat(&self, name: &FileName) -> Result<Outcome, AnyError> {
+        let call = self.shared.history.invoke(self.number, name, Operation::Stat);
+        let began = Instant::now();
+        let looking = self.user.client().stat(FileTarget::Name(name.clone()));
+        let found = self.finish("stat", name, looking).await?;
+        let (outcome, words) = self.seen(found)?;
+        self.shared.history.respond(call, outcome);
+        self.note("stat", name, began, outcome, words);
+        Ok(outcome)
+    }
+
+    /// Reads a file, by its name or by the id that its name leads to, and compares every byte.
+    ///
+    /// # Errors
+    /// It does not end, or gives what nobody wrote.
+    pub async fn read(&self, name: &FileName, by_id: bool) -> Result<Outcome, AnyError> {
+        let call = self.shared.history.invoke(self.number, name, Operation::Read);
+        let began = Instant::now();
+        let read = self.finish("read", name, self.fetch(name, by_id)).await??;
+        let (outcome, words) = self.seen(read)?;
+        self.shared.history.respond(call, outcome);
+        self.note("read", name, began, outcome, words);
+        Ok(outcome)
+    }
+
+    async fn fetch(&self, name: &FileName, by_id: bool) -> Result<Result<FileInfo, ClientError>, AnyError> {
+        let client = self.user.client();
+        let request = DownloadRequest::default();
+        let target = FileTarget::Name(name.clone());
+        if by_id {
+            let info = match client.stat(target).await {
+                Ok(info) => info,
+                Err(error) => return Ok(Err(error)),
+            };
+            let mut checker = self.content(&info)?.checker();
+            let outcome = client.download(FileTarget::Id(info.file), &mut checker, request, &()).await;
+            self.right(&info, checker.verdict().map(|seen| (outcome.is_err() || seen == info.size, seen)))?;
+            return Ok(outcome);
+        }
+        let mut bytes = Vec::new();
+        match client.download(target, &mut bytes, request, &()).await {
+            Ok(info) => {
+                let mut checker = self.content(&info)?.checker();
+                let seen = bytes.len() as u64;
+                checker.write(bytes.into()).await?;
+                self.right(&info, checker.verdict().map(|_| (seen == info.size, seen)))?;
+                Ok(Ok(info))
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Lists everything below a prefix: each of `names` is seen or not.
+    ///
+    /// # Errors
+    /// It does not end, or tells of what nobody wrote.
+    pub async fn list(&self, prefix: &FileName, names: &[FileName]) -> Verdict {
+        let calls: Vec<_> =
+            names.iter().map(|name| self.shared.history.invoke(self.number, name, Operation::Stat)).collect();
+        let began = Instant::now();
+        let all = async {
+            let mut all = Vec::new();
+            let mut listing = self.user.client().list(prefix.as_str());
+            while let Some(info) = listing.next().await? {
+                all.push(info);
+            }
+            Ok::<_, ClientError>(all)
+        };
+        let listed = self.finish("list", prefix, all).await?;
+        let (outcome, words) = match &listed {
+            Ok(all) => (Outcome::Done, format!("{} files", all.len())),
+            Err(error) => (Outcome::Unknown, error.to_string()),
+        };
+        for (name, call) in names.iter().zip(calls) {
+            let outcome = match &listed {
+                Err(_) => Outcome::Unknown,
+                Ok(all) => match all.iter().find(|info| info.name == *name) {
+                    None => Outcome::Absent,
+                    Some(info) => Outcome::Found(self.known(info)?.0),
+                },
+            };
+            self.shared.history.respond(call, outcome);
+        }
+        self.note("list", prefix, began, outcome, words);
+        Ok(())
+    }
+
+    /// What a look at a name came to.
+    fn seen(&self, found: Result<FileInfo, ClientError>) -> Result<(Outcome, String), AnyError> {
+        Ok(match found {
+            Ok(info) => (Outcome::Found(self.known(&info)?.0), format!("file {}, {} bytes", info.file, info.size)),
+            Err(ClientError::NotFound { .. }) => (Outcome::Absent, "not found".to_owned()),
+            Err(error) => (Outcome::Unknown, error.to_string()),
+        })
+    }
+
+    fn known(&self, info: &FileInfo) -> Result<(u64, crate::content::Content), Failure> {
+        self.shared.oracle.content_of(info).map_err(|wrong| Failure::correctness(NOTHING_FROM_NOWHERE, wrong))
+    }
+
+    fn content(&self, info: &FileInfo) -> Result<crate::content::Content, Failure> {
+        Ok(self.known(info)?.1)
+    }
+
+    fn right<E: fmt::Display>(&self, info: &FileInfo, whole: Result<(bool, u64), E>) -> Result<(), Failure> {
+        self.shared.tally.checked(RIGHT_BYTES, 1);
+        match whole {
+            Ok((true, _)) => Ok(()),
+            Ok((false, seen)) => {
+                let detail = format!("{} ended well after {seen} of {} bytes", info.name, info.size);
+                Err(Failure::correctness(RIGHT_BYTES, detail))
+            }
+            Err(wrong) => Err(Failure::correctness(RIGHT_BYTES, format!("{}: {wrong}", info.name))),
+        }
+    }
+}
+
+/// The word for an outcome in reports.
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done | Outcome::Found(_) => "done",
+        Outcome::Exists => "exists",
+        Outcome::NotFound | Outcome::Absent => "not found",
+        Outcome::Failed => "refused",
+        Outcome::Unknown => "unknown",
+    }
+}

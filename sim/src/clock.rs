@@ -27,12 +27,23 @@ impl SimWallClock {
     pub fn set_skew_ms(&self, skew_ms: i64) {
         self.skew_ms.store(skew_ms, Ordering::Relaxed);
     }
+
+    /// Moves it by so many milliseconds, forward or back.
+    pub fn jump_ms(&self, ms: i64) {
+        self.set_skew_ms(self.skew_ms().saturating_add(ms));
+    }
+
+    /// By how many milliseconds it is wrong.
+    #[must_use]
+    pub fn skew_ms(&self) -> i64 {
+        self.skew_ms.load(Ordering::Relaxed)
+    }
 }
 
 impl WallClock for SimWallClock {
     fn now(&self) -> WallTime {
         let right = EPOCH.0.saturating_add(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX));
-        WallTime(right.saturating_add_signed(self.skew_ms.load(Ordering::Relaxed)))
+        WallTime(right.saturating_add_signed(self.skew_ms()))
     }
 }
 
@@ -49,5 +60,8 @@ mod tests {
         assert_eq!(clock.now(), WallTime(EPOCH.0 + 3_600_000));
         clock.set_skew_ms(-5_000);
         assert_eq!(clock.now(), WallTime(EPOCH.0 + 3_595_000));
+        clock.jump_ms(-1_000);
+        clock.jump_ms(3_000);
+        assert_eq!(clock.now(), WallTime(EPOCH.0 + 3_597_000));
     }
 }

@@ -50,7 +50,10 @@ struct State {
     ports: BTreeMap<SocketAddr, Arc<Port>>,
     next_port: BTreeMap<IpAddr, u16>,
     default_link: Link,
+    /// Links of single directions; they come before those of machines.
     links: BTreeMap<Direction, Link>,
+    /// Links of machines with everybody, by machine; the sender's comes first.
+    links_of: BTreeMap<IpAddr, Link>,
     wires: BTreeMap<Direction, Wire>,
     cuts: BTreeSet<Direction>,
     statistics: NetworkStatistics,
@@ -75,6 +78,18 @@ pub struct NetworkStatistics {
     pub sent_bytes: u64,
     /// Packets handed to a socket.
     pub delivered: u64,
+    /// Packets that a link lost.
+    pub lost: u64,
+    /// Packets that a link sent twice.
+    pub duplicated: u64,
+    /// Packets that a link sent late, so that others could overtake them.
+    pub reordered: u64,
+    /// Packets lost to a cut.
+    pub cut_off: u64,
+    /// Packets dropped because too many bytes waited for their link.
+    pub queue_full: u64,
+    /// Packets dropped because their socket's buffer was full.
+    pub overflow: u64,
 }
 
 impl SimNetwork {
@@ -89,6 +104,7 @@ impl SimNetwork {
             next_port: BTreeMap::new(),
             default_link,
             links: BTreeMap::new(),
+            links_of: BTreeMap::new(),
             wires: BTreeMap::new(),
             cuts: BTreeSet::new(),
             statistics: NetworkStatistics::default(),
@@ -109,13 +125,17 @@ impl SimNetwork {
         self.state().default_link = link;
     }
 
-    /// Changes one direction; `None` gives it back to the default.
+    /// Changes one direction; `None` takes its setting away.
     pub fn set_link(&self, from: IpAddr, to: IpAddr, link: Option<Link>) {
-        let mut state = self.state();
-        match link {
-            Some(link) => state.links.insert((from, to), link),
-            None => state.links.remove(&(from, to)),
-        };
+        self.0.trace.record("link", format_args!("{from} > {to} {}", Shown(link)));
+        set(&mut self.state().links, (from, to), link);
+    }
+
+    /// Changes every link of a machine, in both directions, that has no setting of its own; `None` takes that setting
+    /// away. Between two such machines, that of the sender counts.
+    pub fn set_links_of(&self, machine: IpAddr, link: Option<Link>) {
+        self.0.trace.record("link", format_args!("{machine} <> all {}", Shown(link)));
+        set(&mut self.state().links_of, machine, link);
     }
 
     /// Cuts one direction. What travels on it is lost.
@@ -134,10 +154,19 @@ impl SimNetwork {
         }
     }
 
-    /// Mends every cut.
+    /// Mends one cut, if it is there.
+    pub fn mend(&self, from: IpAddr, to: IpAddr) {
+        self.0.trace.record("mend", format_args!("{from} > {to}"));
+        self.state().cuts.remove(&(from, to));
+    }
+
+    /// Mends every cut, and gives every link back to the default.
     pub fn heal(&self) {
         self.0.trace.record("heal", format_args!("all"));
-        self.state().cuts.clear();
+        let mut state = self.state();
+        state.cuts.clear();
+        state.links.clear();
+        state.links_of.clear();
     }
 
     /// What it has carried.
@@ -207,13 +236,19 @@ impl SimNetwork {
             let (from, to, bytes) = (packet.from, packet.to, packet.payload.len());
             let cut = state.cuts.contains(&(from.ip(), to.ip()));
             let outcome = match state.ports.get(&to) {
-                _ if cut => "cut-off",
+                _ if cut => {
+                    state.statistics.cut_off += 1;
+                    "cut-off"
+                }
                 None => "unbound",
                 Some(port) if port.receive(packet) => {
                     state.statistics.delivered += 1;
                     "deliver"
                 }
-                Some(_) => "overflow",
+                Some(_) => {
+                    state.statistics.overflow += 1;
+                    "overflow"
+                }
             };
             self.0.trace.record(outcome, format_args!("{from:>18} > {to:<18} {bytes:>5}"));
         }
@@ -239,23 +274,39 @@ impl State {
         let direction = (packet.from.ip(), packet.to.ip());
         self.statistics.sent += 1;
         self.statistics.sent_bytes += packet.payload.len() as u64;
-        let link = self.links.get(&direction).unwrap_or(&self.default_link);
+        let link = self.links.get(&direction);
+        let link = link.or_else(|| self.links_of.get(&direction.0)).or_else(|| self.links_of.get(&direction.1));
         let wire = self.wires.entry(direction).or_default();
-        let fate = wire.carry(link, now, packet.payload.len(), &mut self.random);
+        let fate = wire.carry(link.unwrap_or(&self.default_link), now, packet.payload.len(), &mut self.random);
         if self.cuts.contains(&direction) {
+            self.statistics.cut_off += 1;
             return "cut-off";
         }
         match fate {
-            Fate::Lost => "lose",
+            Fate::Lost => {
+                self.statistics.lost += 1;
+                "lose"
+            }
             Fate::TooLarge => "too-large",
-            Fate::QueueFull => "queue-full",
-            Fate::Arrives { at, again } => {
-                if let Some(again) = again {
-                    let copy = Packet { payload: packet.payload.clone(), ..packet };
-                    self.launch(again, copy);
-                }
+            Fate::QueueFull => {
+                self.statistics.queue_full += 1;
+                "queue-full"
+            }
+            Fate::Overtaken { at } => {
+                self.statistics.reordered += 1;
                 self.launch(at, packet);
-                if again.is_some() { "send-twice" } else { "send" }
+                "send-late"
+            }
+            Fate::Arrives { at, again: None } => {
+                self.launch(at, packet);
+                "send"
+            }
+            Fate::Arrives { at, again: Some(again) } => {
+                self.statistics.duplicated += 1;
+                let copy = Packet { payload: packet.payload.clone(), ..packet };
+                self.launch(again, copy);
+                self.launch(at, packet);
+                "send-twice"
             }
         }
     }
@@ -273,6 +324,28 @@ impl State {
             if !self.ports.contains_key(&SocketAddr::new(address, port)) {
                 return port;
             }
+        }
+    }
+}
+
+fn set<K: Ord>(links: &mut BTreeMap<K, Link>, key: K, link: Option<Link>) {
+    match link {
+        Some(link) => links.insert(key, link),
+        None => links.remove(&key),
+    };
+}
+
+/// The setting of a link, in the words of the trace.
+struct Shown(Option<Link>);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("as before"),
+            Some(Link { delay, bandwidth, loss_ppm, duplicate_ppm, reorder_ppm, .. }) => write!(
+                f,
+                "{delay:?}, {bandwidth} B/s, loses {loss_ppm}, repeats {duplicate_ppm}, reorders {reorder_ppm} ppm"
+            ),
         }
     }
 }

@@ -7,14 +7,18 @@
 
 use crate::random::{Random, Seed};
 use dfs_transport::world::{Job, Lane, LaneQueue, Offload, Scope};
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// How long blocking work takes.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkDelays {
+    /// The shortest wait before a job, in milliseconds.
+    pub before_ms_min: u64,
     /// The longest wait before a job, in milliseconds.
     pub before_ms_max: u64,
     /// The longest wait between a job and its delivery, in milliseconds.
@@ -28,7 +32,21 @@ pub struct WorkDelays {
 impl Default for WorkDelays {
     /// A solid-state disk with a hiccup now and then.
     fn default() -> WorkDelays {
-        WorkDelays { before_ms_max: 1, after_ms_max: 2, stall_ppm: 500, stall_ms_max: 60 }
+        WorkDelays { before_ms_min: 0, before_ms_max: 1, after_ms_max: 2, stall_ppm: 500, stall_ms_max: 60 }
+    }
+}
+
+impl WorkDelays {
+    /// A disk that many share: 20 to 80 ms a job.
+    #[must_use]
+    pub fn slow() -> WorkDelays {
+        WorkDelays { before_ms_min: 20, before_ms_max: 50, after_ms_max: 30, stall_ppm: 1_000, stall_ms_max: 500 }
+    }
+
+    /// A dying disk: most jobs are as quick as ever, some take seconds.
+    #[must_use]
+    pub fn stalling() -> WorkDelays {
+        WorkDelays { stall_ppm: 10_000, stall_ms_max: 5_000, ..WorkDelays::default() }
     }
 }
 
@@ -40,26 +58,37 @@ pub struct SimOffload(Arc<Mutex<State>>);
 struct State {
     random: Random,
     delays: WorkDelays,
+    most_queued: u64,
 }
 
 impl SimOffload {
     /// Draws its delays from `seed`.
     #[must_use]
     pub fn new(seed: Seed, delays: WorkDelays) -> SimOffload {
-        SimOffload(Arc::new(Mutex::new(State { random: seed.random(), delays })))
+        SimOffload(Arc::new(Mutex::new(State { random: seed.random(), delays, most_queued: 0 })))
     }
 
     /// Makes work slower or faster from now on.
     pub fn set_delays(&self, delays: WorkDelays) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).delays = delays;
+        self.state().delays = delays;
     }
 
-    async fn wait(&self, longest_ms: impl Fn(&WorkDelays) -> u64) {
+    /// The most jobs that any of its lanes has had at once, those that wait and the one under way.
+    #[must_use]
+    pub fn most_queued(&self) -> u64 {
+        self.state().most_queued
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn wait(&self, range_ms: impl Fn(&WorkDelays) -> RangeInclusive<u64>) {
         let wait_ms = {
-            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state();
             let delays = state.delays;
-            let longest = if state.random.chance(delays.stall_ppm) { delays.stall_ms_max } else { longest_ms(&delays) };
-            state.random.within(0..=longest)
+            let stalls = state.random.chance(delays.stall_ppm);
+            state.random.within(if stalls { 0..=delays.stall_ms_max } else { range_ms(&delays) })
         };
         match wait_ms {
             0 => tokio::task::yield_now().await,
@@ -69,9 +98,9 @@ impl SimOffload {
 
     /// Does one job. A panic loses its result, as on a production lane.
     async fn perform(&self, job: Job) {
-        self.wait(|delays| delays.before_ms_max).await;
+        self.wait(|delays| delays.before_ms_min..=delays.before_ms_max).await;
         if let Ok(deliver) = catch_unwind(AssertUnwindSafe(job)) {
-            self.wait(|delays| delays.after_ms_max).await;
+            self.wait(|delays| 0..=delays.after_ms_max).await;
             deliver();
         }
     }
@@ -81,12 +110,15 @@ impl Offload for SimOffload {
     fn lane(&self, scope: &Scope, name: &str) -> Lane {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let offload = self.clone();
+        let queued = Arc::<AtomicU64>::default();
+        let queue = Queue { jobs: sender, queued: queued.clone(), offload: self.clone() };
         scope.spawn(async move {
             while let Some(job) = receiver.recv().await {
                 offload.perform(job).await;
+                queued.fetch_sub(1, Ordering::Relaxed);
             }
         });
-        Lane::new(name, Arc::new(Queue(sender)))
+        Lane::new(name, Arc::new(queue))
     }
 
     fn blocking(&self, scope: &Scope, job: Job) {
@@ -95,19 +127,29 @@ impl Offload for SimOffload {
     }
 }
 
-struct Queue(mpsc::UnboundedSender<Job>);
+struct Queue {
+    jobs: mpsc::UnboundedSender<Job>,
+    /// Jobs that have not been delivered.
+    queued: Arc<AtomicU64>,
+    offload: SimOffload,
+}
 
 impl LaneQueue for Queue {
     fn post(&self, job: Job) {
         // A failed send means that the scope was killed; dropping the job tells its poster.
-        let _ = self.0.send(job);
+        if self.jobs.send(job).is_ok() {
+            let queued = self.queued.fetch_add(1, Ordering::Relaxed) + 1;
+            let mut state = self.offload.state();
+            state.most_queued = state.most_queued.max(queued);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
+    use tokio::time::Instant;
 
     fn scope() -> Scope {
         let delays = WorkDelays { before_ms_max: 5, after_ms_max: 5, ..WorkDelays::default() };
@@ -150,6 +192,49 @@ mod tests {
             }
         }
         assert!(lost > 0, "some crash falls between the work and its completion");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_disk_takes_its_time_and_a_stalling_one_stops_now_and_then() {
+        let offload = SimOffload::new(Seed::new(1), WorkDelays { stall_ppm: 0, ..WorkDelays::slow() });
+        let scope = Scope::new("test", Arc::new(offload.clone()));
+        let time = async || {
+            let begin = Instant::now();
+            scope.blocking(|| ()).await.unwrap();
+            begin.elapsed().as_millis()
+        };
+        for _ in 0..100 {
+            assert!((20..=80).contains(&time().await));
+        }
+        offload.set_delays(WorkDelays::stalling());
+        let mut times = Vec::new();
+        for _ in 0..1000 {
+            times.push(time().await);
+        }
+        times.sort_unstable();
+        assert!(times[900] < 10 && times[999] > 1_000, "{:?}", &times[990..]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_longest_queue_of_any_lane_is_known() {
+        let offload = SimOffload::new(Seed::new(1), WorkDelays::default());
+        let scope = Scope::new("test", Arc::new(offload.clone()));
+        let (one, other) = (scope.lane("one"), scope.lane("other"));
+        for _ in 0..3 {
+            one.post(|| (), |()| {});
+            other.post(|| panic!("a job that fails"), |()| {});
+        }
+        one.run(|| ()).await.unwrap();
+        other.run(|| ()).await.unwrap();
+        assert_eq!(offload.most_queued(), 4);
+        one.run(|| ()).await.unwrap();
+        assert_eq!(offload.most_queued(), 4, "a queue that was done counts no more");
+        scope.kill();
+        tokio::task::yield_now().await;
+        for _ in 0..9 {
+            one.post(|| (), |()| {});
+        }
+        assert_eq!(offload.most_queued(), 4, "a killed lane has no queue");
     }
 
     #[tokio::test(start_paused = true)]

@@ -178,6 +178,44 @@ impl Machine {
         }
     }
 
+    /// Stops it where it stands, as SIGSTOP does: its tasks and lanes do nothing until it goes on, its sockets still
+    /// receive into their buffers, and it sends nothing. The loops of its actors are ractor's and not its scope's: they
+    /// still take messages, which changes little, since all that reaches the network or a disk is done by tasks.
+    ///
+    /// A machine that is not running has nothing to stop.
+    pub fn pause(&self) {
+        if let Some((_, scope)) = &self.running {
+            self.trace.record("pause", format_args!("{}", self.name));
+            scope.pause();
+        }
+    }
+
+    /// Lets it go on after a pause.
+    pub fn resume(&self) {
+        if let Some((_, scope)) = &self.running {
+            self.trace.record("resume", format_args!("{}", self.name));
+            scope.resume();
+        }
+    }
+
+    /// Whether it is running and paused.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.running.as_ref().is_some_and(|(_, scope)| scope.is_paused())
+    }
+
+    /// Makes its blocking work slower or faster from now on.
+    pub fn set_work(&self, delays: WorkDelays) {
+        self.trace.record("work", format_args!("{} {delays:?}", self.name));
+        self.offload.set_delays(delays);
+    }
+
+    /// Moves its wall clock by so many milliseconds, forward or back.
+    pub fn jump_clock(&self, ms: i64) {
+        self.wall_clock.jump_ms(ms);
+        self.trace.record("clock", format_args!("{} {ms:+} ms, {:+} ms in all", self.name, self.wall_clock.skew_ms()));
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -231,6 +269,11 @@ impl std::fmt::Debug for Life {
 mod tests {
     use super::*;
     use dfs_actors::key_value::{Batch, Durability};
+    use quinn::udp::{RecvMeta, Transmit};
+    use std::io::IoSliceMut;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+    use tokio::time::sleep;
 
     #[tokio::test(start_paused = true)]
     async fn a_machine_keeps_its_data_and_loses_its_tasks() {
@@ -261,5 +304,43 @@ mod tests {
         assert_eq!(again.stores.open("s").unwrap().get(b"key").unwrap().unwrap(), b"value");
         assert_ne!(again.world.entropy.number(), life.world.entropy.number());
         again.world.network.bind(machine.socket_address(9)).unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_paused_machine_stands_still_and_its_sockets_receive() {
+        let mut world = SimWorld::new(1, WorldSettings::default(), Trace::new(None));
+        let (mut one, mut other) = (world.add_machine("one"), world.add_machine("other"));
+        let (life, peer) = (one.boot(), other.boot());
+        let socket = life.world.network.bind(one.socket_address(9)).unwrap();
+        let sender = peer.world.network.bind(other.socket_address(9)).unwrap();
+        let (received, worked) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let count = received.clone();
+        life.world.scope.spawn(async move {
+            let (mut buffer, mut metas) = ([0; 2048], [RecvMeta::default()]);
+            loop {
+                let mut next = [IoSliceMut::new(&mut buffer)];
+                std::future::poll_fn(|cx| socket.poll_recv(cx, &mut next, &mut metas)).await.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let (lane, count) = (life.world.scope.lane("lane"), worked.clone());
+        one.pause();
+        assert!(one.is_paused() && !other.is_paused());
+        lane.post(move || count.fetch_add(1, Ordering::Relaxed), |_| {});
+        for _ in 0..3 {
+            let destination = one.socket_address(9);
+            let packet = Transmit { destination, ecn: None, contents: b"packet", segment_size: None, src_ip: None };
+            sender.try_send(&packet).unwrap();
+        }
+        sleep(Duration::from_secs(60)).await;
+        let counts = || (received.load(Ordering::Relaxed), worked.load(Ordering::Relaxed));
+        assert_eq!((counts(), world.network().statistics().delivered), ((0, 0), 3));
+        one.resume();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(counts(), (3, 1));
+        one.pause();
+        one.crash(Crash::Process, || {});
+        assert!(!one.is_paused());
+        one.boot().world.scope.spawn(async {}).await.expect("a new life is not paused");
     }
 }

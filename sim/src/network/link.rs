@@ -52,6 +52,24 @@ impl Link {
     pub fn lossy() -> Link {
         Link { loss_ppm: 10_000, duplicate_ppm: 2_000, reorder_ppm: 1_000, ..Link::default() }
     }
+
+    /// A line across a country: far and narrow, without faults.
+    #[must_use]
+    pub fn slow() -> Link {
+        Link { delay: Duration::from_millis(30), bandwidth: 2_000_000, ..Link::default() }
+    }
+
+    /// A network that hardly works: one packet in twenty is lost, and many come twice or late.
+    #[must_use]
+    pub fn bad() -> Link {
+        Link {
+            delay: Duration::from_millis(5),
+            loss_ppm: 50_000,
+            duplicate_ppm: 20_000,
+            reorder_ppm: 10_000,
+            ..Link::default()
+        }
+    }
 }
 
 /// What becomes of a packet.
@@ -59,6 +77,8 @@ impl Link {
 pub(super) enum Fate {
     /// It arrives, and maybe once more. Times count from the start of the simulation.
     Arrives { at: Duration, again: Option<Duration> },
+    /// It arrives, but later ones may overtake it.
+    Overtaken { at: Duration },
     /// It is larger than the link takes.
     TooLarge,
     /// Too many bytes wait already.
@@ -96,7 +116,7 @@ impl Wire {
         }
         let arrival = round_up(self.free_at + link.delay.max(QUANTUM)).max(self.last_arrival);
         if overtaken {
-            return Fate::Arrives { at: arrival + 3 * QUANTUM, again: None };
+            return Fate::Overtaken { at: arrival + 3 * QUANTUM };
         }
         self.last_arrival = arrival;
         Fate::Arrives { at: arrival, again: repeated.then(|| arrival + QUANTUM) }
@@ -149,6 +169,7 @@ mod tests {
         let count = |wanted: fn(&Fate) -> bool| fates.iter().filter(|fate| wanted(fate)).count();
         assert!((800..1200).contains(&count(|fate| *fate == Fate::Lost)));
         assert!((150..250).contains(&count(|fate| matches!(fate, Fate::Arrives { again: Some(_), .. }))));
+        assert!((60..140).contains(&count(|fate| matches!(fate, Fate::Overtaken { .. }))));
     }
 
     #[test]

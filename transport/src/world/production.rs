@@ -106,7 +106,9 @@ fn perform(scope: &Scope, job: Job) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scope::Killed;
     use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
     #[tokio::test]
@@ -124,6 +126,52 @@ mod tests {
         assert!(nested.await.is_err());
         assert!(world.scope.spawn(async {}).await.is_err());
         assert_eq!(world.scope.task_count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_paused_scope_runs_no_task_until_it_goes_on() {
+        let world = World::production("test");
+        let scope = world.scope.clone();
+        let steps = Arc::new(AtomicU32::new(0));
+        let counting = |steps: &Arc<AtomicU32>| {
+            let steps = steps.clone();
+            async move {
+                loop {
+                    steps.fetch_add(1, Ordering::Relaxed);
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        let turns = async || {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            steps.load(Ordering::Relaxed)
+        };
+        world.scope.spawn(counting(&steps));
+        assert!(turns().await > 0);
+        scope.pause();
+        assert!(world.scope.is_paused(), "clones are the same scope");
+        let before = turns().await;
+        let late = world.scope.spawn(async { 7 });
+        assert_eq!(turns().await, before);
+        assert!(!late.is_finished());
+        scope.resume();
+        assert!(turns().await > before);
+        assert_eq!(late.await, Ok(7));
+    }
+
+    #[tokio::test]
+    async fn a_paused_scope_can_be_killed() {
+        let world = World::production("test");
+        let waiting = world.scope.spawn(std::future::pending::<()>());
+        world.scope.pause();
+        let unstarted = world.scope.spawn(async {});
+        tokio::task::yield_now().await;
+        world.scope.kill();
+        assert_eq!((waiting.await, unstarted.await), (Err(Killed), Err(Killed)));
+        assert_eq!(world.scope.task_count(), 0);
+        world.scope.resume();
     }
 
     #[tokio::test]

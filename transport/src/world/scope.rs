@@ -7,11 +7,12 @@
 use super::lane::{Delivery, Job, Lane};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -45,6 +46,8 @@ pub struct Scope(Arc<Inner>);
 struct Inner {
     name: String,
     offload: Arc<dyn Offload>,
+    /// Read before every poll of every task, without the lock; changed under it.
+    paused: AtomicBool,
     tasks: Mutex<Tasks>,
 }
 
@@ -53,12 +56,14 @@ struct Tasks {
     killed: bool,
     next: u64,
     alive: BTreeMap<u64, AbortHandle>,
+    /// Who wanted to run while it was paused.
+    held: BTreeMap<u64, Waker>,
 }
 
 impl Scope {
     /// A scope without tasks.
     pub fn new(name: impl Into<String>, offload: Arc<dyn Offload>) -> Scope {
-        Scope(Arc::new(Inner { name: name.into(), offload, tasks: Mutex::default() }))
+        Scope(Arc::new(Inner { name: name.into(), offload, paused: AtomicBool::new(false), tasks: Mutex::default() }))
     }
 
     /// The name it was made with, for logs.
@@ -85,13 +90,13 @@ impl Scope {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.tasks();
         let id = tasks.next;
         tasks.next += 1;
         let ended = Ended { scope: self.clone(), id };
         let handle = tokio::spawn(CURRENT.scope(self.clone(), async move {
-            let _ended = ended;
-            future.await
+            let mut future = pin!(future);
+            poll_fn(|cx| if ended.scope.holds(id, cx) { Poll::Pending } else { future.as_mut().poll(cx) }).await
         }));
         if tasks.killed {
             handle.abort();
@@ -129,7 +134,7 @@ impl Scope {
     /// Ends every task, and every one that is spawned later. Lanes of a killed scope deliver nothing more.
     pub fn kill(&self) {
         let alive = {
-            let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tasks = self.tasks();
             tasks.killed = true;
             std::mem::take(&mut tasks.alive)
         };
@@ -141,13 +146,55 @@ impl Scope {
     /// Whether it was killed.
     #[must_use]
     pub fn is_killed(&self) -> bool {
-        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).killed
+        self.tasks().killed
     }
 
     /// How many of its tasks have not ended.
     #[must_use]
     pub fn task_count(&self) -> usize {
-        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).alive.len()
+        self.tasks().alive.len()
+    }
+
+    /// Stops running its tasks, those that are spawned later too, until [`Scope::resume`]. They can be killed
+    /// meanwhile. What runs outside of its tasks is not its to stop: threads that blocking work is done on, and futures
+    /// that others poll, such as those of [`Scope::enter`].
+    pub fn pause(&self) {
+        let _tasks = self.tasks();
+        self.0.paused.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets its tasks run again.
+    pub fn resume(&self) {
+        let held = {
+            let mut tasks = self.tasks();
+            self.0.paused.store(false, Ordering::Relaxed);
+            std::mem::take(&mut tasks.held)
+        };
+        held.into_values().for_each(Waker::wake);
+    }
+
+    /// Whether it is paused.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.0.paused.load(Ordering::Relaxed)
+    }
+
+    /// Whether a task must not run now; if so, it is woken once it may.
+    fn holds(&self, task: u64, cx: &Context<'_>) -> bool {
+        if !self.is_paused() {
+            return false;
+        }
+        let mut tasks = self.tasks();
+        // A resume may have come between the look without the lock and this one.
+        let paused = self.is_paused();
+        if paused {
+            tasks.held.insert(task, cx.waker().clone());
+        }
+        paused
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,7 +212,13 @@ struct Ended {
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        self.scope.0.tasks.lock().unwrap_or_else(PoisonError::into_inner).alive.remove(&self.id);
+        let held = {
+            let mut tasks = self.scope.tasks();
+            tasks.alive.remove(&self.id);
+            tasks.held.remove(&self.id)
+        };
+        // A waker may be the last to hold its task, whose destructor comes back here.
+        drop(held);
     }
 }
 

@@ -233,6 +233,17 @@ impl Cluster {
         Err(Unhealthy::NotInTime { what })
     }
 
+    /// Ends it: its nodes stop in order, or lose their power.
+    pub async fn end(&mut self, in_order: bool) {
+        for member in self.members_mut() {
+            if in_order {
+                member.stop().await;
+            } else {
+                member.crash(Crash::Power);
+            }
+        }
+    }
+
     /// Asks every node whether actors of it failed since it was started.
     ///
     /// # Errors
@@ -265,4 +276,3 @@ fn settings(role: RoleSettings, node: NodeId, listen: SocketAddr) -> NodeSetting
         log_format: LogFormat::default(),
     }
 }
-

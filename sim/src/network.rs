@@ -56,6 +56,8 @@ struct State {
     links_of: BTreeMap<IpAddr, Link>,
     wires: BTreeMap<Direction, Wire>,
     cuts: BTreeSet<Direction>,
+    /// Machines that are cut off from everybody.
+    unplugged: BTreeSet<IpAddr>,
     statistics: NetworkStatistics,
 }
 
@@ -107,6 +109,7 @@ impl SimNetwork {
             links_of: BTreeMap::new(),
             wires: BTreeMap::new(),
             cuts: BTreeSet::new(),
+            unplugged: BTreeSet::new(),
             statistics: NetworkStatistics::default(),
         };
         let network = SimNetwork(Arc::new(Shared { trace, arrivals: Notify::new(), state: Mutex::new(state) }));
@@ -144,6 +147,19 @@ impl SimNetwork {
         self.state().cuts.insert((from, to));
     }
 
+    /// Cuts a machine off from everybody.
+    pub fn unplug(&self, machine: IpAddr) {
+        self.0.trace.record("unplug", format_args!("{machine}"));
+        self.state().unplugged.insert(machine);
+    }
+
+    /// Mends every cut; links stay as they are.
+    pub fn reconnect(&self) {
+        let mut state = self.state();
+        state.cuts.clear();
+        state.unplugged.clear();
+    }
+
     /// Cuts both directions between each of `one` and each of `other`.
     pub fn partition(&self, one: &[IpAddr], other: &[IpAddr]) {
         for &left in one {
@@ -165,6 +181,7 @@ impl SimNetwork {
         self.0.trace.record("heal", format_args!("all"));
         let mut state = self.state();
         state.cuts.clear();
+        state.unplugged.clear();
         state.links.clear();
         state.links_of.clear();
     }
@@ -234,7 +251,7 @@ impl SimNetwork {
         {
             let packet = entry.remove();
             let (from, to, bytes) = (packet.from, packet.to, packet.payload.len());
-            let cut = state.cuts.contains(&(from.ip(), to.ip()));
+            let cut = state.is_cut((from.ip(), to.ip()));
             let outcome = match state.ports.get(&to) {
                 _ if cut => {
                     state.statistics.cut_off += 1;
@@ -265,6 +282,10 @@ impl SimNetwork {
 }
 
 impl State {
+    fn is_cut(&self, (from, to): Direction) -> bool {
+        self.cuts.contains(&(from, to)) || self.unplugged.contains(&from) || self.unplugged.contains(&to)
+    }
+
     fn earliest(&self) -> Option<Duration> {
         self.in_flight.first_key_value().map(|((at, _), _)| *at)
     }
@@ -278,7 +299,7 @@ impl State {
         let link = link.or_else(|| self.links_of.get(&direction.0)).or_else(|| self.links_of.get(&direction.1));
         let wire = self.wires.entry(direction).or_default();
         let fate = wire.carry(link.unwrap_or(&self.default_link), now, packet.payload.len(), &mut self.random);
-        if self.cuts.contains(&direction) {
+        if self.is_cut(direction) {
             self.statistics.cut_off += 1;
             return "cut-off";
         }

@@ -22,10 +22,12 @@ pub enum Scenario {
     Files,
     /// Users work while nodes crash and the network is cut, over and over: looks for what the system cannot stand.
     Storm,
+    /// A random cluster lives through a random swarm of faults, and every promise is checked.
+    Life,
 }
 
 impl Scenario {
-    const ALL: [Scenario; 4] = [Scenario::Seams, Scenario::Calls, Scenario::Files, Scenario::Storm];
+    const ALL: [Scenario; 5] = [Scenario::Seams, Scenario::Calls, Scenario::Files, Scenario::Storm, Scenario::Life];
 
     /// Its name on the command line.
     #[must_use]
@@ -35,6 +37,7 @@ impl Scenario {
             Scenario::Calls => "calls",
             Scenario::Files => "files",
             Scenario::Storm => "storm",
+            Scenario::Life => "life",
         }
     }
 
@@ -48,7 +51,7 @@ impl Scenario {
     #[must_use]
     pub fn world(self) -> WorldSettings {
         match self {
-            Scenario::Seams | Scenario::Calls | Scenario::Files | Scenario::Storm => {
+            Scenario::Seams | Scenario::Calls | Scenario::Files | Scenario::Storm | Scenario::Life => {
                 WorldSettings { link: Link::lossy(), ..WorldSettings::default() }
             }
         }
@@ -64,6 +67,7 @@ impl Scenario {
             Scenario::Calls => calls::play(world).await,
             Scenario::Files => files::play(world).await,
             Scenario::Storm => storm::play(world).await,
+            Scenario::Life => crate::life::play(world).await,
         }
     }
 }
@@ -73,12 +77,12 @@ impl Scenario {
 #[error("{0} tasks are left after every node has crashed")]
 struct TasksLeft(usize);
 
-fn alive_tasks() -> usize {
+pub(crate) fn alive_tasks() -> usize {
     tokio::runtime::Handle::current().metrics().num_alive_tasks()
 }
 
 /// Once everything has crashed there are as many tasks as before it was started.
-fn check_tasks(before: usize) -> Verdict {
+pub(crate) fn check_tasks(before: usize) -> Verdict {
     match alive_tasks().saturating_sub(before) {
         0 => Ok(()),
         left => Err(TasksLeft(left).into()),

@@ -11,7 +11,6 @@ use crate::offload::WorkDelays;
 use crate::random::Random;
 use crate::trace::Trace;
 use crate::verdict::{AnyError, Failure, Tally, Verdict};
-use crate::world::MachineData;
 use dfs_core::id::Role;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -55,7 +54,7 @@ pub struct Stage {
     /// Nodes that may have ended by themselves since they were last started.
     excused: BTreeSet<NodeName>,
     /// The data of storage nodes as it was some time ago.
-    copies: BTreeMap<NodeName, MachineData>,
+    copies: BTreeMap<NodeName, ()>,
     /// Stores that were destroyed, whole or in part.
     destroyed: BTreeSet<NodeName>,
 }
@@ -85,8 +84,7 @@ impl Stage {
 
     /// Keeps a copy of a node's data, for [`FaultKind::OlderDisk`].
     pub fn keep_copy(&mut self, node: NodeName) -> Verdict {
-        let data = self.cluster.member(node)?.machine().snapshot();
-        self.copies.insert(node, data);
+        self.copies.insert(node, ());
         Ok(())
     }
 
@@ -169,11 +167,9 @@ impl Stage {
         self.trace.record("mend", format_args!("{fault}"));
         let address = self.cluster.member(fault.node)?.machine().address();
         match fault.kind {
-            FaultKind::Crash
-            | FaultKind::PowerCut
-            | FaultKind::Stop
-            | FaultKind::OlderDisk
-            | FaultKind::EmptyDisk => self.start(fault.node).await?,
+            FaultKind::Crash | FaultKind::PowerCut | FaultKind::Stop | FaultKind::OlderDisk | FaultKind::EmptyDisk => {
+                self.start(fault.node).await?
+            }
             FaultKind::Blackout => {
                 for name in self.cluster.names() {
                     self.start(name).await?;

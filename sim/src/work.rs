@@ -42,6 +42,14 @@ pub struct Shared {
     pub trace: Trace,
 }
 
+impl Shared {
+    /// Nothing was promised yet, and nothing done.
+    #[must_use]
+    pub fn new(tally: Tally, trace: Trace) -> Shared {
+        Shared { oracle: Oracle::default(), history: History::new(), tally, trace }
+    }
+}
+
 /// How an upload goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
@@ -68,7 +76,12 @@ pub struct Work<'w> {
 
 impl Work<'_> {
     /// Waits for the end of an operation, and counts it.
-    async fn finish<T>(&self, what: &'static str, name: &FileName, doing: impl Future<Output = T>) -> Result<T, AnyError> {
+    async fn finish<T>(
+        &self,
+        what: &'static str,
+        name: &FileName,
+        doing: impl Future<Output = T>,
+    ) -> Result<T, AnyError> {
         timeout(OPERATION_WITHIN, doing).await.map_err(|_| {
             let detail = format!("user {}: {what} of {name} did not end within {OPERATION_WITHIN:?}", self.number);
             Failure::liveness(OPERATIONS_END, detail).into()
@@ -105,11 +118,7 @@ impl Work<'_> {
             Some(Err(error @ ClientError::Source(_))) => (Outcome::Failed, error.to_string()),
             Some(Err(error)) => (Outcome::Unknown, error.to_string()),
         };
-        if manner != Manner::Plain && matches!(manner, Manner::Vanishing(_)) && outcome == Outcome::Unknown {
-            // Nobody is left who could be answered.
-        } else {
-            self.shared.history.respond(call, outcome);
-        }
+        self.shared.history.respond(call, outcome);
         self.note("upload", name, began, outcome, words);
         Ok(outcome)
     }
@@ -206,8 +215,7 @@ impl Work<'_> {
     /// # Errors
     /// It does not end, or tells of what nobody wrote.
     pub async fn list(&self, prefix: &FileName, names: &[FileName]) -> Verdict {
-        let calls: Vec<_> =
-            names.iter().map(|name| self.shared.history.invoke(self.number, name, Operation::Stat)).collect();
+        let since = self.shared.history.moment();
         let began = Instant::now();
         let all = async {
             let mut all = Vec::new();
@@ -222,7 +230,7 @@ impl Work<'_> {
             Ok(all) => (Outcome::Done, format!("{} files", all.len())),
             Err(error) => (Outcome::Unknown, error.to_string()),
         };
-        for (name, call) in names.iter().zip(calls) {
+        for name in names {
             let outcome = match &listed {
                 Err(_) => Outcome::Unknown,
                 Ok(all) => match all.iter().find(|info| info.name == *name) {
@@ -230,7 +238,7 @@ impl Work<'_> {
                     Some(info) => Outcome::Found(self.known(info)?.0),
                 },
             };
-            self.shared.history.respond(call, outcome);
+            self.shared.history.observe(self.number, name, since, Operation::List, outcome);
         }
         self.note("list", prefix, began, outcome, words);
         Ok(())
@@ -269,7 +277,7 @@ impl Work<'_> {
 /// The word for an outcome in reports.
 fn word(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::Done | Outcome::Found(_) => "done",
+        Outcome::Done | Outcome::Found(_) | Outcome::Present => "done",
         Outcome::Exists => "exists",
         Outcome::NotFound | Outcome::Absent => "not found",
         Outcome::Failed => "refused",

@@ -37,7 +37,8 @@ pub trait Disk: Send + Sync + 'static {
 
 /// An open file.
 pub trait DiskFile: Send + Sync + 'static {
-    /// Reads up to `buffer.len()` bytes at `offset`; fewer only at the file's end (short reads are repeated inside).
+    /// Reads up to `buffer.len()` bytes at `offset`; fewer only at the file's end. Whoever implements this repeats the
+    /// short reads of what it stands on, by [`read_full`]; whoever calls it may take fewer for the end.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
     /// Writes all the pieces, one behind the other, at `offset`.
     fn write_at(&self, offset: u64, pieces: &[io::IoSlice<'_>]) -> io::Result<()>;
@@ -50,6 +51,27 @@ pub trait DiskFile: Send + Sync + 'static {
     fn length(&self) -> io::Result<u64>;
     /// Cuts or extends the file to a length.
     fn set_length(&self, length: u64) -> io::Result<()>;
+}
+
+/// Reads until `buffer` is full or the file ends, by a `read` that may give less than asked, or be interrupted.
+///
+/// # Errors
+/// What `read` says, unless it was interrupted.
+pub fn read_full(
+    offset: u64,
+    buffer: &mut [u8],
+    mut read: impl FnMut(u64, &mut [u8]) -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read(offset + filled as u64, &mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// The space of a file system.
@@ -68,5 +90,34 @@ impl DiskLock {
     /// Wraps whatever gives the directory back when it is dropped.
     pub fn new(guard: impl Send + Sync + 'static) -> DiskLock {
         DiskLock(Box::new(guard))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_and_interrupted_reads_are_repeated_until_the_end() {
+        let content: Vec<u8> = (0..100).collect();
+        let mut calls = 0;
+        let mut read = |offset: u64, buffer: &mut [u8]| {
+            calls += 1;
+            if calls % 3 == 0 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let rest = &content[content.len().min(offset as usize)..];
+            let count = rest.len().min(buffer.len()).min(7);
+            buffer[..count].copy_from_slice(&rest[..count]);
+            Ok(count)
+        };
+        let mut buffer = [0; 50];
+        assert_eq!(read_full(10, &mut buffer, &mut read).unwrap(), 50);
+        assert_eq!(buffer, content[10..60]);
+        assert_eq!(read_full(70, &mut buffer, &mut read).unwrap(), 30);
+        assert_eq!(buffer[..30], content[70..]);
+        assert_eq!(read_full(100, &mut buffer, &mut read).unwrap(), 0);
+        let failed = read_full(0, &mut buffer, |_, _| Err(io::ErrorKind::PermissionDenied.into()));
+        assert_eq!(failed.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
     }
 }

@@ -5,18 +5,28 @@
 //! changes. The end of a process loses nothing. Either way whoever had the disk mounted is fenced: its handles only
 //! fail.
 //!
-//! Faults on demand: less space, a flipped bit, a failing fsync (whose pages then count as clean and are lost with the
-//! next power cut, as on Linux).
+//! Faults on demand, one file each: operations that fail or do less than asked (`fault`), bits that rot (`rot`); and
+//! less space. Copies of what a disk holds are in `copy`.
 
+mod copy;
+mod fault;
 mod file;
 mod names;
+mod page;
 mod pages;
+mod rot;
 
-use crate::random::Random;
+pub use copy::DiskSnapshot;
+pub use fault::DiskFaults;
+pub use rot::Rot;
+
+use crate::random::{Random, Seed};
 use dfs_actors::disk::{Disk, DiskFile, DiskLock, DiskSpace};
+use fault::Faults;
 use file::SimFile;
 use names::Names;
-use pages::{PAGE_BYTES, Pages};
+use page::PAGE_BYTES;
+use pages::Pages;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,21 +62,26 @@ struct State {
     life: u64,
     locked: bool,
     capacity_bytes: u64,
-    failing_syncs: u32,
+    faults: Faults,
     names: Names,
 }
 
 impl SimDisk {
-    /// An empty disk.
+    /// An empty disk, with the same faults as any other that is made so.
     #[must_use]
     pub fn new(settings: DiskSettings) -> SimDisk {
-        SimDisk(Arc::new(Mutex::new(State {
-            life: 0,
-            locked: false,
-            capacity_bytes: settings.capacity_bytes,
-            failing_syncs: 0,
-            names: Names::default(),
-        })))
+        SimDisk::seeded(settings, Seed::new(0))
+    }
+
+    /// An empty disk that draws its faults from `seed`.
+    #[must_use]
+    pub fn seeded(settings: DiskSettings, seed: Seed) -> SimDisk {
+        SimDisk::with_names(settings.capacity_bytes, seed, Names::default())
+    }
+
+    fn with_names(capacity_bytes: u64, seed: Seed, names: Names) -> SimDisk {
+        let state = State { life: 0, locked: false, capacity_bytes, faults: Faults::new(seed), names };
+        SimDisk(Arc::new(Mutex::new(state)))
     }
 
     /// The data directory, for the present life of its machine.
@@ -83,7 +98,8 @@ impl SimDisk {
         if crash == Crash::Power {
             state.names.lose_power(random);
             for pages in state.names.files() {
-                lock(&pages).lose_power(random);
+                let damage = lock(&pages).lose_power(random);
+                state.faults.count(damage);
             }
         }
     }
@@ -91,20 +107,6 @@ impl SimDisk {
     /// Changes how much it holds. Less than is used makes it full.
     pub fn set_capacity(&self, bytes: u64) {
         self.state().capacity_bytes = bytes;
-    }
-
-    /// Lets the next fsyncs of file contents fail.
-    pub fn fail_syncs(&self, count: u32) {
-        self.state().failing_syncs = count;
-    }
-
-    /// Flips one bit of a file's content, on the medium: every later read sees it.
-    ///
-    /// # Errors
-    /// The file is not there, or has no such byte.
-    pub fn flip_bit(&self, path: &str, offset: u64, bit: u8) -> io::Result<()> {
-        let pages = self.state().names.file(path)?;
-        lock(&pages).flip_bit(offset, bit)
     }
 
     /// The files that are there, by path, with their lengths in bytes.

@@ -27,6 +27,10 @@ struct State {
     stores: BTreeMap<String, Store>,
 }
 
+/// What was durable in stores at some moment.
+#[derive(Clone)]
+pub struct StoresSnapshot(ModelStores);
+
 #[derive(Default)]
 struct Store {
     table: Arc<Mutex<Table>>,
@@ -69,6 +73,44 @@ impl ModelStores {
         if let Some(store) = self.state().stores.get(name) {
             lock(&store.table).fail();
         }
+    }
+
+    /// What is durable now.
+    #[must_use]
+    pub fn snapshot(&self) -> StoresSnapshot {
+        StoresSnapshot(self.durable_copy())
+    }
+
+    /// Become what stores once were. Whoever has them open is fenced.
+    pub fn restore(&self, snapshot: &StoresSnapshot) {
+        let copies = snapshot.0.copy(Table::durable_copy);
+        let mut state = self.state();
+        state.life += 1;
+        for store in std::mem::replace(&mut state.stores, copies).into_values() {
+            lock(&store.table).fail();
+        }
+    }
+
+    /// Lose everything. Whoever has them open is fenced.
+    pub fn wipe(&self) {
+        self.restore(&StoresSnapshot(ModelStores::new()));
+    }
+
+    /// Stores of their own with what is durable here.
+    #[must_use]
+    pub fn durable_copy(&self) -> ModelStores {
+        ModelStores(Arc::new(Mutex::new(State { life: 0, stores: self.copy(Table::durable_copy) })))
+    }
+
+    /// Stores of their own with everything that was committed here, all of it durable.
+    #[must_use]
+    pub fn live_copy(&self) -> ModelStores {
+        ModelStores(Arc::new(Mutex::new(State { life: 0, stores: self.copy(Table::live_copy) })))
+    }
+
+    fn copy(&self, copy: impl Fn(&Table) -> Table) -> BTreeMap<String, Store> {
+        let closed = |table| Store { table: Arc::new(Mutex::new(table)), open: false };
+        self.state().stores.iter().map(|(name, store)| (name.clone(), closed(copy(&lock(&store.table))))).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -199,6 +241,12 @@ impl KeyValueView for Snapshot {
 
     fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, KeyValueError> {
         Ok(lock(&self.table).alive()?.last(Some(self.version), start, end))
+    }
+}
+
+impl fmt::Debug for StoresSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoresSnapshot")
     }
 }
 

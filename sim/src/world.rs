@@ -5,8 +5,8 @@
 //! nor write, then kill.
 
 use crate::clock::SimWallClock;
-use crate::disk::{Crash, DiskSettings, SimDisk};
-use crate::key_value::ModelStores;
+use crate::disk::{Crash, DiskSettings, DiskSnapshot, SimDisk};
+use crate::key_value::{ModelStores, StoresSnapshot};
 use crate::network::{Host, Link, SimNetwork};
 use crate::offload::{SimOffload, WorkDelays};
 use crate::random::{Random, Seed, SeededEntropy};
@@ -70,7 +70,7 @@ impl SimWorld {
             lives: 0,
             random: seed.fork("crashes").random(),
             wall_clock: SimWallClock::new(self.trace.start()),
-            disk: SimDisk::new(self.settings.disk),
+            disk: SimDisk::seeded(self.settings.disk, seed.fork("disk")),
             stores: ModelStores::new(),
             offload: SimOffload::new(seed.fork("work"), self.settings.work),
             network: self.network.clone(),
@@ -144,6 +144,13 @@ pub struct Life {
     pub stores: Arc<dyn KeyValueStores>,
 }
 
+/// What was durable on a machine at some moment: a backup of its data directory and its stores.
+#[derive(Clone, Debug)]
+pub struct MachineSnapshot {
+    disk: DiskSnapshot,
+    stores: StoresSnapshot,
+}
+
 impl Machine {
     /// Starts it.
     ///
@@ -211,6 +218,35 @@ impl Machine {
     #[must_use]
     pub fn is_paused(&self) -> bool {
         self.running.as_ref().is_some_and(|(_, scope)| scope.is_paused())
+    }
+
+    /// What is durable on it now: what it would find if its power were cut at the worst.
+    #[must_use]
+    pub fn snapshot(&self) -> MachineSnapshot {
+        self.trace.record("snapshot", format_args!("{}", self.name));
+        MachineSnapshot { disk: self.disk.snapshot(), stores: self.stores.snapshot() }
+    }
+
+    /// Gives it the data of a snapshot, of this machine or another.
+    ///
+    /// # Panics
+    /// If it is running.
+    pub fn restore(&self, snapshot: &MachineSnapshot) {
+        assert!(self.running.is_none(), "{} is running", self.name);
+        self.trace.record("restore", format_args!("{}", self.name));
+        self.disk.restore(&snapshot.disk);
+        self.stores.restore(&snapshot.stores);
+    }
+
+    /// Takes all its data away.
+    ///
+    /// # Panics
+    /// If it is running.
+    pub fn wipe(&self) {
+        assert!(self.running.is_none(), "{} is running", self.name);
+        self.trace.record("wipe", format_args!("{}", self.name));
+        self.disk.wipe();
+        self.stores.wipe();
     }
 
     /// Makes its blocking work slower or faster from now on.
@@ -351,5 +387,46 @@ mod tests {
         one.crash(Crash::Process, || {});
         assert!(!one.is_paused());
         one.boot().world.scope.spawn(async {}).await.expect("a new life is not paused");
+    }
+
+    fn put(life: &Life, key: &str) {
+        life.disk.open(key, true).unwrap().sync_data().unwrap();
+        life.disk.sync_directory("").unwrap();
+        let mut batch = Batch::new();
+        batch.put(key, "");
+        life.stores.open("s").unwrap().commit(batch, Durability::Synced).unwrap();
+    }
+
+    fn has(life: &Life, key: &str) -> [bool; 2] {
+        let store = life.stores.open("s").unwrap();
+        [life.disk.open(key, false).is_ok(), store.get(key.as_bytes()).unwrap().is_some()]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_that_is_off_gets_older_data_or_none() {
+        let mut world = SimWorld::new(1, WorldSettings::default(), Trace::new(None));
+        let mut machine = world.add_machine("m");
+        put(&machine.boot(), "old");
+        let snapshot = machine.snapshot();
+        machine.crash(Crash::Process, || {});
+        let life = machine.boot();
+        put(&life, "new");
+        assert_eq!([has(&life, "old"), has(&life, "new")], [[true; 2]; 2]);
+        machine.crash(Crash::Process, || {});
+        machine.restore(&snapshot);
+        let life = machine.boot();
+        assert_eq!([has(&life, "old"), has(&life, "new")], [[true; 2], [false; 2]]);
+        machine.crash(Crash::Process, || {});
+        machine.wipe();
+        assert_eq!(has(&machine.boot(), "old"), [false; 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[should_panic(expected = "m is running")]
+    async fn a_running_machine_keeps_its_data() {
+        let mut world = SimWorld::new(1, WorldSettings::default(), Trace::new(None));
+        let mut machine = world.add_machine("m");
+        machine.boot();
+        machine.wipe();
     }
 }

@@ -3,7 +3,7 @@
 //! Files are for their owner only. Paths that would leave the directory are refused. The lock is an advisory lock on
 //! the file `LOCK`, which the kernel gives back when the process ends, however it ends.
 
-use super::{Disk, DiskFile, DiskLock, DiskSpace};
+use super::{Disk, DiskFile, DiskLock, DiskSpace, read_full};
 use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -102,16 +102,7 @@ struct DirectoryFile(File);
 
 impl DiskFile for DirectoryFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.0.read_at(&mut buffer[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(filled)
+        read_full(offset, buffer, |offset, buffer| self.0.read_at(buffer, offset))
     }
 
     fn write_at(&self, mut offset: u64, pieces: &[IoSlice<'_>]) -> io::Result<()> {

@@ -1,8 +1,9 @@
 //! An open file of the simulated disk.
 
-use super::pages::{PAGE_BYTES, Pages};
+use super::page::PAGE_BYTES;
+use super::pages::Pages;
 use super::{SimDisk, lock};
-use dfs_actors::disk::DiskFile;
+use dfs_actors::disk::{DiskFile, read_full};
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -28,8 +29,13 @@ impl SimFile {
 
 impl DiskFile for SimFile {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let _state = self.disk.alive(self.life)?;
-        Ok(lock(&self.pages).read(offset, buffer))
+        let mut state = self.disk.alive(self.life)?;
+        let pages = lock(&self.pages);
+        read_full(offset, buffer, |offset, buffer| {
+            let there = pages.length().saturating_sub(offset).min(buffer.len() as u64);
+            let granted = state.faults.grant_read(there)?;
+            Ok(pages.read(offset, &mut buffer[..granted as usize]))
+        })
     }
 
     fn write_at(&self, offset: u64, pieces: &[io::IoSlice<'_>]) -> io::Result<()> {
@@ -45,13 +51,13 @@ impl DiskFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.alive(self.life)?;
-        if state.failing_syncs > 0 {
-            state.failing_syncs -= 1;
-            lock(&self.pages).forget_dirty();
-            return Err(io::Error::other("the simulated fsync failed"));
+        let outcome = state.faults.grant_sync();
+        let mut pages = lock(&self.pages);
+        match outcome {
+            Ok(()) => pages.sync(),
+            Err(_) => pages.forget_dirty(),
         }
-        lock(&self.pages).sync();
-        Ok(())
+        outcome
     }
 
     fn allocate(&self, offset: u64, length: u64) -> io::Result<()> {

@@ -2,6 +2,7 @@
 //!
 //! A name change is pending until one of the directories that it touches is synced.
 
+use super::lock;
 use super::pages::Pages;
 use crate::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,16 +104,24 @@ impl Names {
                 apply(&mut self.synced, change);
             }
         }
-        let mut reachable = BTreeSet::from([String::new()]);
-        // A directory sorts before what is in it.
-        self.synced.retain(|path, node| {
-            let kept = reachable.contains(parent(path));
-            if kept && matches!(node, Node::Directory) {
-                reachable.insert(path.clone());
-            }
-            kept
-        });
+        keep_reachable(&mut self.synced);
         self.present = self.synced.clone();
+    }
+
+    /// The names that would survive any power cut, each file as `copy` makes it.
+    pub fn durable(&self, copy: impl Fn(&Pages) -> Pages) -> Names {
+        let mut tree = self.synced.clone();
+        keep_reachable(&mut tree);
+        Names::synced(copy_tree(&tree, copy))
+    }
+
+    /// The names as they are, each file as `copy` makes it; all of them synced.
+    pub fn live(&self, copy: impl Fn(&Pages) -> Pages) -> Names {
+        Names::synced(copy_tree(&self.present, copy))
+    }
+
+    fn synced(tree: Tree) -> Names {
+        Names { present: tree.clone(), synced: tree, pending: Vec::new() }
     }
 
     /// Every file's content, once.
@@ -141,6 +150,27 @@ impl Names {
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }
+}
+
+/// Forgets names whose directory is gone.
+fn keep_reachable(tree: &mut Tree) {
+    let mut reachable = BTreeSet::from([String::new()]);
+    // A directory sorts before what is in it.
+    tree.retain(|path, node| {
+        let kept = reachable.contains(parent(path));
+        if kept && matches!(node, Node::Directory) {
+            reachable.insert(path.clone());
+        }
+        kept
+    });
+}
+
+fn copy_tree(tree: &Tree, copy: impl Fn(&Pages) -> Pages) -> Tree {
+    let node = |node: &Node| match node {
+        Node::Directory => Node::Directory,
+        Node::File(pages) => Node::File(Arc::new(Mutex::new(copy(&lock(pages))))),
+    };
+    tree.iter().map(|(path, entry)| (path.clone(), node(entry))).collect()
 }
 
 fn apply(tree: &mut Tree, change: NameChange) {

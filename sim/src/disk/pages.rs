@@ -1,37 +1,42 @@
 //! The content of a file, as written and as synced, in pages that both share until one is written.
 
+use super::page::{PAGE_BYTES, Page, ZEROES};
 use crate::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 use std::sync::Arc;
-
-/// What space is counted in, in bytes.
-pub(super) const PAGE_BYTES: u64 = 4096;
-
-/// What a disk writes whole or not at all, in bytes.
-const SECTOR_BYTES: usize = 512;
-
-type Page = [u8; PAGE_BYTES as usize];
-
-const ZEROES: Page = [0; PAGE_BYTES as usize];
 
 /// A file's content. Pages that are absent are zeroes.
 #[derive(Default)]
 pub(super) struct Pages {
-    written: BTreeMap<u64, Arc<Page>>,
-    synced: BTreeMap<u64, Arc<Page>>,
+    pub(super) written: BTreeMap<u64, Arc<Page>>,
+    pub(super) synced: BTreeMap<u64, Arc<Page>>,
     /// The pages that the next sync must carry over.
     dirty: BTreeSet<u64>,
     length: u64,
     synced_length: u64,
+    /// Whether the next sync carries the length over.
     length_is_dirty: bool,
     /// Ranges of pages that take space, by first page, with the page behind the last; apart from each other.
     occupied: BTreeMap<u64, u64>,
 }
 
+/// What a power cut did to pages that were not synced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// Pages of which some sectors are old and some new.
+    pub torn: u64,
+    /// Pages that are as they were synced, and not as they were written.
+    pub lost: u64,
+}
+
 impl Pages {
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// How much of the file is there whatever happens.
+    pub fn durable_length(&self) -> u64 {
+        self.length.min(self.synced_length)
     }
 
     /// Reads what there is of a range, and says how many bytes that was.
@@ -43,7 +48,7 @@ impl Pages {
             let count = (PAGE_BYTES - at % PAGE_BYTES).min(end - at) as usize;
             let page = self.written.get(&number).map_or(&ZEROES, |page| page);
             let done = (at - offset) as usize;
-            buffer[done..done + count].copy_from_slice(&page[within..within + count]);
+            buffer[done..done + count].copy_from_slice(&page.bytes()[within..within + count]);
             at += count as u64;
         }
         at.saturating_sub(offset) as usize
@@ -54,8 +59,8 @@ impl Pages {
         while !rest.is_empty() {
             let (number, within) = (at / PAGE_BYTES, (at % PAGE_BYTES) as usize);
             let count = rest.len().min(PAGE_BYTES as usize - within);
-            let page = self.written.entry(number).or_insert_with(|| Arc::new(ZEROES));
-            Arc::make_mut(page)[within..within + count].copy_from_slice(&rest[..count]);
+            let page = self.written.entry(number).or_insert_with(|| Arc::new(ZEROES.clone()));
+            Arc::make_mut(page).write(within, &rest[..count]);
             self.dirty.insert(number);
             at += count as u64;
             rest = &rest[count..];
@@ -65,10 +70,9 @@ impl Pages {
 
     /// Makes the file at least so long.
     pub fn grow(&mut self, length: u64) {
-        if length > self.length {
-            self.length = length;
-            self.length_is_dirty = true;
-        }
+        self.length = self.length.max(length);
+        // Also if it only seems to be that long already, because a failed fsync lost the length.
+        self.length_is_dirty |= length > self.synced_length;
     }
 
     /// Cuts or extends the file.
@@ -83,7 +87,7 @@ impl Pages {
             self.clear_tail(length);
             self.vacate(length.div_ceil(PAGE_BYTES));
         }
-        self.length_is_dirty |= length != self.length;
+        self.length_is_dirty |= length != self.length || length != self.synced_length;
         self.length = length;
     }
 
@@ -93,11 +97,12 @@ impl Pages {
         if within > 0
             && let Some(page) = self.written.get_mut(&number)
         {
-            Arc::make_mut(page)[within..].fill(0);
+            Arc::make_mut(page).clear_from(within);
             self.dirty.insert(number);
         }
     }
 
+    /// Makes what is dirty durable, and only that.
     pub fn sync(&mut self) {
         for number in std::mem::take(&mut self.dirty) {
             match self.written.get(&number) {
@@ -105,8 +110,9 @@ impl Pages {
                 None => self.synced.remove(&number),
             };
         }
-        self.synced_length = self.length;
-        self.length_is_dirty = false;
+        if std::mem::take(&mut self.length_is_dirty) {
+            self.synced_length = self.length;
+        }
     }
 
     /// What a failed fsync leaves: pages that count as clean and are not on the disk.
@@ -115,21 +121,8 @@ impl Pages {
         self.length_is_dirty = false;
     }
 
-    /// Flips a bit of what was written and of what was synced.
-    pub fn flip_bit(&mut self, offset: u64, bit: u8) -> io::Result<()> {
-        if offset >= self.length {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let (number, within) = (offset / PAGE_BYTES, (offset % PAGE_BYTES) as usize);
-        for pages in [&mut self.written, &mut self.synced] {
-            let page = pages.entry(number).or_insert_with(|| Arc::new(ZEROES));
-            Arc::make_mut(page)[within] ^= 1 << (bit % 8);
-        }
-        Ok(())
-    }
-
     /// Loses, tears or keeps each unsynced page and the unsynced length.
-    pub fn lose_power(&mut self, random: &mut Random) {
+    pub fn lose_power(&mut self, random: &mut Random) -> Damage {
         // Whole files that keep or lose everything are as interesting as mixtures.
         let mood = random.within(0..=3);
         let keep = |random: &mut Random| match mood {
@@ -137,17 +130,15 @@ impl Pages {
             1 => true,
             _ => random.chance(500_000),
         };
+        let mut torn_pages = 0;
         for number in std::mem::take(&mut self.dirty) {
             let torn = mood > 1 && random.chance(250_000);
             let page = self.written.get(&number);
             if torn {
-                let mut mixed = self.synced.get(&number).map_or(ZEROES, |page| **page);
-                let page = page.map_or(&ZEROES, |page| page);
-                for (old, new) in mixed.chunks_mut(SECTOR_BYTES).zip(page.chunks(SECTOR_BYTES)) {
-                    if random.chance(500_000) {
-                        old.copy_from_slice(new);
-                    }
-                }
+                let (old, new) =
+                    (self.synced.get(&number).map_or(&ZEROES, |page| page), page.map_or(&ZEROES, |page| page));
+                let mixed = old.torn(new, random);
+                torn_pages += u64::from(mixed.bytes() != old.bytes() && mixed.bytes() != new.bytes());
                 self.synced.insert(number, Arc::new(mixed));
             } else if keep(random) {
                 match page {
@@ -159,13 +150,37 @@ impl Pages {
         if self.length_is_dirty && keep(random) {
             self.synced_length = self.length;
         }
-        self.written = self.synced.clone();
-        self.length = u64::MAX;
-        self.set_length(self.synced_length);
-        self.sync();
+        let changed = self.written.iter().filter(|(number, page)| {
+            let kept = self.synced.get(number).map_or(&ZEROES, |page| page);
+            !std::ptr::eq(kept, &raw const ***page) && kept.bytes() != page.bytes()
+        });
+        let damage = Damage { torn: torn_pages, lost: (changed.count() as u64).saturating_sub(torn_pages) };
+        *self = self.durable();
+        damage
+    }
+
+    /// The file as it is on the medium, without what was not synced.
+    pub fn durable(&self) -> Pages {
+        let (written, synced, occupied) = (self.synced.clone(), self.synced.clone(), self.occupied.clone());
+        let mut durable = Pages { written, synced, occupied, length: u64::MAX, ..Pages::default() };
+        durable.set_length(self.synced_length);
+        durable.sync();
         // A truncation that did not last takes its space again.
-        let pages: Vec<u64> = self.synced.keys().copied().collect();
-        pages.into_iter().for_each(|number| self.occupy(number * PAGE_BYTES, PAGE_BYTES));
+        let pages: Vec<u64> = durable.synced.keys().copied().collect();
+        pages.into_iter().for_each(|number| durable.occupy(number * PAGE_BYTES, PAGE_BYTES));
+        durable
+    }
+
+    /// The file as it reads, with everything synced.
+    pub fn live(&self) -> Pages {
+        Pages {
+            written: self.written.clone(),
+            synced: self.written.clone(),
+            length: self.length,
+            synced_length: self.length,
+            occupied: self.occupied.clone(),
+            ..Pages::default()
+        }
     }
 
     pub fn occupied_pages(&self) -> u64 {

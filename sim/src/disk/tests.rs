@@ -2,17 +2,17 @@ use super::*;
 use crate::random::Seed;
 use std::collections::BTreeSet;
 
-fn disk() -> (SimDisk, Arc<dyn Disk>) {
+pub(super) fn disk() -> (SimDisk, Arc<dyn Disk>) {
     let disk = SimDisk::new(DiskSettings { capacity_bytes: 1024 * 1024 });
     let mount = disk.mount();
     (disk, mount)
 }
 
-fn write(file: &Arc<dyn DiskFile>, offset: u64, bytes: &[u8]) {
+pub(super) fn write(file: &Arc<dyn DiskFile>, offset: u64, bytes: &[u8]) {
     file.write_at(offset, &[io::IoSlice::new(bytes)]).unwrap();
 }
 
-fn content(disk: &Arc<dyn Disk>, path: &str) -> Option<Vec<u8>> {
+pub(super) fn content(disk: &Arc<dyn Disk>, path: &str) -> Option<Vec<u8>> {
     let file = disk.open(path, false).ok()?;
     let mut bytes = vec![0; file.length().unwrap() as usize];
     assert_eq!(file.read_at(0, &mut bytes).unwrap(), bytes.len());
@@ -133,6 +133,46 @@ fn a_failed_fsync_loses_its_pages_even_if_the_next_succeeds() {
     assert_eq!(content(&mount, "file").unwrap(), b"lost");
     disk.crash(Crash::Power, &mut Seed::new(1).random());
     assert!(!content(&disk.mount(), "file").unwrap().starts_with(b"lost"));
+}
+
+#[test]
+fn what_a_failed_fsync_lost_is_durable_only_if_it_is_written_again() {
+    let (disk, mount) = disk();
+    let file = mount.open("file", true).unwrap();
+    mount.sync_directory("").unwrap();
+    write(&file, 0, &[1; 8192]);
+    disk.fail_syncs(1);
+    assert!(file.sync_data().is_err());
+    // Another page and the length with it, but not the first page.
+    write(&file, 4096, &[2; 8192]);
+    file.sync_data().unwrap();
+    let all = [vec![1; 4096], vec![2; 8192]].concat();
+    assert_eq!(content(&mount, "file").unwrap(), all, "the page cache has it");
+    disk.crash(Crash::Process, &mut Seed::new(1).random());
+    assert_eq!(content(&disk.mount(), "file").unwrap(), all, "the page cache outlives the process");
+    disk.mount().open("file", false).unwrap().sync_data().unwrap();
+    for seed in 0..20 {
+        let copy = [vec![0; 4096], vec![2; 8192]].concat();
+        assert_eq!(content(&disk.durable_copy(false).mount(), "file").unwrap(), copy);
+        disk.crash(Crash::Power, &mut Seed::new(seed).random());
+        assert_eq!(content(&disk.mount(), "file").unwrap(), copy);
+    }
+    assert_eq!(disk.faults(), DiskFaults { failed_syncs: 1, lost_pages: 1, ..DiskFaults::default() });
+}
+
+#[test]
+fn a_length_that_a_failed_fsync_lost_comes_with_the_same_bytes_written_again() {
+    let (disk, mount) = disk();
+    let file = mount.open("file", true).unwrap();
+    mount.sync_directory("").unwrap();
+    write(&file, 0, b"bytes");
+    disk.fail_syncs(1);
+    assert!(file.sync_data().is_err());
+    file.sync_data().unwrap();
+    assert_eq!(content(&disk.durable_copy(false).mount(), "file").unwrap(), b"");
+    write(&file, 0, b"bytes");
+    file.sync_data().unwrap();
+    assert_eq!(content(&disk.durable_copy(false).mount(), "file").unwrap(), b"bytes");
 }
 
 #[test]

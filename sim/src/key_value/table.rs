@@ -142,12 +142,25 @@ impl Table {
     /// from now on.
     pub fn crash(&mut self, kept: usize) -> Table {
         self.failed = true;
-        let mut survivor = Table { durable: std::mem::take(&mut self.durable), ..Table::default() };
-        let rows = survivor.durable.iter();
-        survivor.rows =
-            rows.map(|(key, value)| (key.clone(), vec![Version { since: 0, value: Some(value.clone()) }])).collect();
+        let mut survivor = Table::holding(std::mem::take(&mut self.durable));
         self.pending.drain(..).take(kept).for_each(|changes| survivor.append(changes));
         survivor
+    }
+
+    /// A table of its own with what is durable.
+    pub fn durable_copy(&self) -> Table {
+        Table::holding(self.durable.clone())
+    }
+
+    /// A table of its own with everything that was committed, all of it durable.
+    pub fn live_copy(&self) -> Table {
+        let rows = self.rows.iter();
+        Table::holding(rows.filter_map(|(key, row)| Some((key.clone(), visible(row, None)?.clone()))).collect())
+    }
+
+    fn holding(durable: BTreeMap<Key, Value>) -> Table {
+        let row = |(key, value): (&Key, &Value)| (key.clone(), vec![Version { since: 0, value: Some(value.clone()) }]);
+        Table { rows: durable.iter().map(row).collect(), durable, ..Table::default() }
     }
 }
 

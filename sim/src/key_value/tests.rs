@@ -127,6 +127,46 @@ fn a_failed_store_fails_until_the_machine_starts_again() {
 }
 
 #[test]
+fn copies_hold_what_is_durable_or_everything_and_are_on_their_own() {
+    let stores = ModelStores::new();
+    let store = stores.mount().open("s").unwrap();
+    put(&store, "a", "1", Durability::Synced);
+    let mut batch = Batch::new();
+    batch.put("b", "2");
+    batch.delete("a");
+    store.commit(batch, Durability::Buffered).unwrap();
+    let (durable, live) = (stores.durable_copy(), stores.live_copy());
+    for (copy, expected) in [(durable, "a"), (live, "b")] {
+        copy.crash(Crash::Power, &mut Seed::new(1).random());
+        let copy = copy.mount().open("s").expect("a copy is not open");
+        assert_eq!(keys(&*copy), [expected]);
+        put(&copy, "c", "", Durability::Synced);
+    }
+    assert_eq!(keys(&*store), ["b"]);
+}
+
+#[test]
+fn stores_become_what_they_were_or_nothing() {
+    let stores = ModelStores::new();
+    let store = stores.mount().open("s").unwrap();
+    put(&store, "old", "", Durability::Synced);
+    put(&store, "lost", "", Durability::Buffered);
+    let snapshot = stores.snapshot();
+    put(&store, "new", "", Durability::Synced);
+    stores.mount().open("other").unwrap();
+    for _ in 0..2 {
+        stores.restore(&snapshot);
+        assert_eq!(stores.mount().names().unwrap(), ["s"]);
+        let again = stores.mount().open("s").unwrap();
+        assert_eq!(keys(&*again), ["old"]);
+        put(&again, "later", "", Durability::Synced);
+    }
+    assert!(store.get(b"old").is_err(), "whoever had them open is fenced");
+    stores.wipe();
+    assert!(stores.mount().names().unwrap().is_empty());
+}
+
+#[test]
 fn model_stores_conform() {
     dfs_actors::key_value::conformance::check(&*ModelStores::new().mount());
 }

@@ -4,13 +4,14 @@
 //! brings about by right (a node whose disk failed ends by itself) is expected; what no fault explains is a failure.
 
 use crate::cluster::{Cluster, Member, NodeName, SETTLE, User};
-use crate::disk::Crash;
+use crate::disk::{Crash, DiskSettings};
 use crate::fault::{Fault, FaultKind};
 use crate::network::{Link, SimNetwork};
 use crate::offload::WorkDelays;
 use crate::random::Random;
 use crate::trace::Trace;
 use crate::verdict::{AnyError, Failure, Tally, Verdict};
+use crate::world::MachineSnapshot;
 use dfs_core::id::Role;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -54,7 +55,7 @@ pub struct Stage {
     /// Nodes that may have ended by themselves since they were last started.
     excused: BTreeSet<NodeName>,
     /// The data of storage nodes as it was some time ago.
-    copies: BTreeMap<NodeName, ()>,
+    copies: BTreeMap<NodeName, MachineSnapshot>,
     /// Stores that were destroyed, whole or in part.
     destroyed: BTreeSet<NodeName>,
 }
@@ -84,7 +85,8 @@ impl Stage {
 
     /// Keeps a copy of a node's data, for [`FaultKind::OlderDisk`].
     pub fn keep_copy(&mut self, node: NodeName) -> Verdict {
-        self.copies.insert(node, ());
+        let data = self.cluster.member(node)?.machine().snapshot();
+        self.copies.insert(node, data);
         Ok(())
     }
 
@@ -134,7 +136,7 @@ impl Stage {
                 let bits = u32::try_from(self.random.within(1..=ROTTEN_BITS_MAX))?;
                 let disk = self.cluster.member(fault.node)?.machine().disk().clone();
                 self.destroyed.insert(fault.node);
-                for place in disk.rot(&mut self.random, "segments/", bits) {
+                for place in disk.rot("segments/", &mut self.random, bits) {
                     trace.record("rot", format_args!("{} {} byte {}", fault.node, place.path, place.offset));
                 }
             }
@@ -181,7 +183,9 @@ impl Stage {
             FaultKind::SlowDisk | FaultKind::StallingDisk => {
                 self.member(fault.node)?.machine().set_work(WorkDelays::default());
             }
-            FaultKind::FullDisk => self.member(fault.node)?.machine().disk().set_capacity(u64::MAX / 4),
+            FaultKind::FullDisk => {
+                self.member(fault.node)?.machine().disk().set_capacity(DiskSettings::default().capacity_bytes)
+            }
             FaultKind::FailingSync | FaultKind::FailingReads => {
                 self.sound(fault.node)?;
                 self.replace_if_ended(fault.node).await?;
@@ -197,13 +201,17 @@ impl Stage {
     /// A node does not start, or has ended without reason.
     pub async fn heal(&mut self) -> Verdict {
         self.trace.record("heal", format_args!("{} faults", self.present.len()));
-        self.present.clear();
+        let present = std::mem::take(&mut self.present);
         self.network.heal();
         for name in self.cluster.names() {
             let machine = self.member(name)?.machine();
-            machine.resume();
-            machine.set_work(WorkDelays::default());
-            machine.disk().set_capacity(u64::MAX / 4);
+            if machine.is_paused() {
+                machine.resume();
+            }
+            if present.iter().any(|fault| fault.node == name && slows(fault.kind)) {
+                machine.set_work(WorkDelays::default());
+            }
+            machine.disk().set_capacity(DiskSettings::default().capacity_bytes);
             self.sound(name)?;
             self.replace_if_ended(name).await?;
             self.start(name).await?;
@@ -332,4 +340,9 @@ impl Stage {
     fn member(&mut self, node: NodeName) -> Result<&mut Member, AnyError> {
         self.cluster.member_mut(node)
     }
+}
+
+/// Whether a fault makes blocking work slow.
+fn slows(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::SlowDisk | FaultKind::StallingDisk)
 }

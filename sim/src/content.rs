@@ -267,7 +267,7 @@ mod tests {
             bytes[99_999] = !whole(content)[99_999];
             let mut checker = content.checker();
             for part in bytes.chunks(30_001) {
-                (&mut checker).write(Bytes::copy_from_slice(part)).await.unwrap();
+                checker.write(Bytes::copy_from_slice(part)).await.unwrap();
             }
             let wrong = WrongByte { offset: offset as u64, expected: Some(expected), found };
             assert_eq!(checker.verdict(), Err(wrong));

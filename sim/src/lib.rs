@@ -15,6 +15,7 @@ pub mod fault;
 pub mod history;
 pub mod key_value;
 pub mod life;
+pub mod linearizability;
 pub mod network;
 pub mod offload;
 pub mod oracle;

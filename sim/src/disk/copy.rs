@@ -149,6 +149,7 @@ mod tests {
         mount.open("file", false).unwrap().sync_data().unwrap();
         mount.sync_directory("").unwrap();
         disk.crash(Crash::Power, &mut Seed::new(1).random());
+        let mut guards = Vec::new();
         for _ in 0..2 {
             disk.restore(&snapshot);
             let mount = disk.mount();
@@ -157,7 +158,7 @@ mod tests {
             let file = mount.open("file", false).unwrap();
             write(&file, 0, &[5; 5]);
             file.sync_data().unwrap();
-            let _guard = mount.lock().expect("a restored disk is not locked");
+            guards.push(mount.lock().expect("a restored disk is not locked"));
         }
         let mount = disk.mount();
         let whole = mount.space().unwrap().capacity_bytes;

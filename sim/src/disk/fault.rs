@@ -141,20 +141,21 @@ mod tests {
         for seed in 0..100 {
             let (disk, mount) = disk();
             let file = mount.open("file", true).unwrap();
-            write(&file, 0, &[1; 4096]);
+            write(&file, 0, &[1; 32 * 4096]);
             file.sync_data().unwrap();
             mount.sync_directory("").unwrap();
-            write(&file, 0, &[2; 4096]);
+            write(&file, 0, &[2; 32 * 4096]);
             disk.crash(Crash::Power, &mut Seed::new(seed).random());
             let after = content(&disk.mount(), "file").unwrap();
-            let lost = after.iter().all(|byte| *byte == 1);
-            let torn = !lost && after.contains(&1);
+            let lost = |page: &&[u8]| page.iter().all(|byte| *byte == 1);
+            let torn = |page: &&[u8]| page.contains(&1) && page.contains(&2);
             let faults = disk.faults();
-            assert_eq!((faults.lost_pages, faults.torn_pages), (u64::from(lost), u64::from(torn)));
+            assert_eq!(faults.lost_pages, after.chunks(4096).filter(lost).count() as u64);
+            assert_eq!(faults.torn_pages, after.chunks(4096).filter(torn).count() as u64);
             seen.lost_pages += faults.lost_pages;
             seen.torn_pages += faults.torn_pages;
         }
-        assert!(seen.lost_pages > 10 && seen.torn_pages > 5 && seen.lost_pages + seen.torn_pages < 90);
+        assert!(seen.lost_pages > 1000 && seen.torn_pages > 200 && seen.lost_pages + seen.torn_pages < 2200);
     }
 
     #[test]

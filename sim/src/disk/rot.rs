@@ -142,19 +142,23 @@ mod tests {
     use super::*;
     use crate::random::Seed;
 
-    /// A disk with a synced file of ones and zeroes, one page each, and two files that no rot may touch.
+    /// A disk with a synced file of ones and zeroes, one page each, its like under another prefix, and files of which
+    /// nothing was synced, or all was changed since.
     fn prepared() -> (SimDisk, Arc<dyn Disk>) {
         let (disk, mount) = disk();
         for directory in ["segments", "other"] {
             mount.create_directory(directory).unwrap();
         }
-        for path in ["segments/1", "other/1", "segments/2"] {
+        for path in ["segments/1", "other/1", "segments/2", "segments/3"] {
             let file = mount.open(path, true).unwrap();
             write(&file, 0, &[0xff; 4096]);
             write(&file, 4096, &[0; 4096]);
             write(&file, 8192, &[0xff; 10]);
             if path != "segments/2" {
                 file.sync_data().unwrap();
+            }
+            if path == "segments/3" {
+                write(&file, 0, &[0xaa; 8202]);
             }
         }
         ["", "segments", "other"].iter().for_each(|directory| mount.sync_directory(directory).unwrap());
@@ -223,6 +227,17 @@ mod tests {
             })
             .collect();
         assert_eq!(outcomes.len(), 2);
+    }
+
+    #[test]
+    fn rot_of_what_was_not_synced_is_known_however_a_power_cut_tears_it() {
+        for seed in 0..100 {
+            let (disk, _mount) = prepared();
+            disk.flip_bit("segments/3", 5, 3).unwrap();
+            disk.crash(Crash::Power, &mut Seed::new(seed).random());
+            let byte = content(&disk.mount(), "segments/3").unwrap()[5];
+            assert!([0xff ^ 8, 0xaa ^ 8].contains(&byte) && disk.rotten().len() == 1, "{byte:#x}");
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use copies::{KnownChunk, known_chunks};
+pub use copies::{KnownChunk, KnownPage, known_chunks};
 pub use listing::list;
 pub use read::{
     Placing, Totals, allocation_state, cluster, creation_state, locate, needs_ticks, node, nodes, stat, time, totals,

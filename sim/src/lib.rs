@@ -10,6 +10,8 @@ pub mod clock;
 pub mod cluster;
 pub mod command;
 pub mod disk;
+pub mod inspect;
+pub mod invariant;
 pub mod key_value;
 pub mod network;
 pub mod offload;

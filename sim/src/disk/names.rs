@@ -103,6 +103,12 @@ impl Names {
                 apply(&mut self.synced, change);
             }
         }
+        self.forget_unreachable();
+        self.present = self.synced.clone();
+    }
+
+    /// Forgets synced names whose directory is not.
+    fn forget_unreachable(&mut self) {
         let mut reachable = BTreeSet::from([String::new()]);
         // A directory sorts before what is in it.
         self.synced.retain(|path, node| {
@@ -112,7 +118,27 @@ impl Names {
             }
             kept
         });
-        self.present = self.synced.clone();
+    }
+
+    /// The synced names, with copies of their files.
+    pub fn durable(&self, copy: impl Fn(&Pages) -> Pages) -> Names {
+        let mut names = Names { synced: self.synced.clone(), ..Names::default() };
+        names.forget_unreachable();
+        Names::copied(&names.synced, copy)
+    }
+
+    /// The present names, with copies of their files.
+    pub fn live(&self, copy: impl Fn(&Pages) -> Pages) -> Names {
+        Names::copied(&self.present, copy)
+    }
+
+    fn copied(tree: &Tree, copy: impl Fn(&Pages) -> Pages) -> Names {
+        let copy = |node: &Node| match node {
+            Node::Directory => Node::Directory,
+            Node::File(pages) => Node::File(Arc::new(Mutex::new(copy(&super::lock(pages))))),
+        };
+        let present: Tree = tree.iter().map(|(path, node)| (path.clone(), copy(node))).collect();
+        Names { synced: present.clone(), present, pending: Vec::new() }
     }
 
     /// Every file's content, once.

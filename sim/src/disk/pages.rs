@@ -3,6 +3,7 @@
 use crate::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What space is counted in, in bytes.
@@ -16,7 +17,7 @@ type Page = [u8; PAGE_BYTES as usize];
 const ZEROES: Page = [0; PAGE_BYTES as usize];
 
 /// A file's content. Pages that are absent are zeroes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Pages {
     written: BTreeMap<u64, Arc<Page>>,
     synced: BTreeMap<u64, Arc<Page>>,
@@ -27,6 +28,8 @@ pub(super) struct Pages {
     length_is_dirty: bool,
     /// Ranges of pages that take space, by first page, with the page behind the last; apart from each other.
     occupied: BTreeMap<u64, u64>,
+    /// Bits that were flipped and not written over since.
+    rot: Vec<(u64, u8)>,
 }
 
 impl Pages {
@@ -50,6 +53,7 @@ impl Pages {
     }
 
     pub fn write(&mut self, offset: u64, bytes: &[u8]) {
+        self.rot.retain(|(flipped, _)| !(offset..offset + bytes.len() as u64).contains(flipped));
         let (mut at, mut rest) = (offset, bytes);
         while !rest.is_empty() {
             let (number, within) = (at / PAGE_BYTES, (at % PAGE_BYTES) as usize);
@@ -125,7 +129,47 @@ impl Pages {
             let page = pages.entry(number).or_insert_with(|| Arc::new(ZEROES));
             Arc::make_mut(page)[within] ^= 1 << (bit % 8);
         }
+        self.rot.push((offset, bit));
         Ok(())
+    }
+
+    /// What a power cut could not take; on request without the bits that were flipped.
+    pub fn durable(&self, without_rot: bool) -> Pages {
+        let mut durable = Pages {
+            written: self.synced.clone(),
+            synced: self.synced.clone(),
+            length: self.synced_length,
+            synced_length: self.synced_length,
+            occupied: self.occupied.clone(),
+            rot: self.rot.clone(),
+            ..Pages::default()
+        };
+        if without_rot {
+            let rot: Vec<_> = self.rot.iter().filter(|(offset, _)| *offset < durable.length).copied().collect();
+            for (offset, bit) in rot {
+                let _ = durable.flip_bit(offset, bit);
+            }
+            durable.rot.clear();
+        }
+        durable
+    }
+
+    /// Whether both have the very same pages of a range.
+    pub fn shares(&self, other: &Pages, bytes: Range<u64>) -> bool {
+        let (first, end) = page_range(bytes.start, bytes.end.saturating_sub(bytes.start));
+        let (mut own, mut others) = (self.written.range(first..end), other.written.range(first..end));
+        loop {
+            match (own.next(), others.next()) {
+                (None, None) => return true,
+                (Some((a, page)), Some((b, other))) if a == b && Arc::ptr_eq(page, other) => {}
+                _ => return false,
+            }
+        }
+    }
+
+    /// Where the last page ends that is not absent.
+    pub fn written_end(&self) -> u64 {
+        self.written.last_key_value().map_or(0, |(number, _)| (number + 1) * PAGE_BYTES).min(self.length)
     }
 
     /// Loses, tears or keeps each unsynced page and the unsynced length.

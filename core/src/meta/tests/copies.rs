@@ -5,8 +5,8 @@ use super::*;
 fn all(machine: &Machine, limit: usize) -> Vec<KnownChunk> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let (page, last) = known_chunks(&machine.state, after, limit).unwrap();
-        all.extend(page);
+        let KnownPage { chunks, last } = known_chunks(&machine.state, after, limit).unwrap();
+        all.extend(chunks);
         if last.is_none() {
             return all;
         }

@@ -29,6 +29,7 @@ mod engine;
 mod flush;
 mod identity;
 mod index;
+pub mod inspect;
 mod ledger;
 mod reader;
 pub mod record;

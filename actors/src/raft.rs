@@ -12,6 +12,7 @@
 mod clock;
 mod codec;
 mod handle;
+pub mod inspect;
 mod log_store;
 mod network;
 mod runtime;
@@ -44,6 +45,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// The key-value store that is the log.
+pub const LOG_STORE: &str = "raft-log";
 /// How often a leader shows that it lives, in milliseconds.
 const HEARTBEAT_MS: u64 = 100;
 /// How long a member waits for a sign of life before it would be leader, drawn anew each time, in milliseconds. The
@@ -151,7 +154,7 @@ impl RaftEngine {
         let OpenRaft { world, node, address, peers, disk, stores } = open;
         let scope = world.scope.clone();
         let machine = StateMachine::open(&scope, disk.clone(), stores.clone()).await.map_err(RaftOpenError::Storage)?;
-        let opening = scope.blocking(move || stores.open("raft-log")).await;
+        let opening = scope.blocking(move || stores.open(LOG_STORE)).await;
         let store = opening.map_err(|killed| RaftOpenError::Storage(killed.into()))?;
         let store = store.map_err(|error| RaftOpenError::Storage(io::Error::other(error)))?;
         let log = LogStore::open(&scope, node, disk, store, machine.remembers_entries()).await?;

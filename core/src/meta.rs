@@ -28,6 +28,7 @@
 //! Deliberately absent: liveness (the leader's evidence, [`crate::liveness`]), the choice of nodes
 //! ([`crate::placement`]), the removal of a deleted file's groups, and any cache.
 
+mod copies;
 mod draft;
 mod group;
 mod key;
@@ -45,6 +46,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use copies::{KnownChunk, KnownPage, known_chunks};
 pub use listing::list;
 pub use read::{
     Placing, Totals, allocation_state, cluster, creation_state, locate, needs_ticks, node, nodes, stat, time, totals,

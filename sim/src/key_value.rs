@@ -113,6 +113,13 @@ impl ModelStores {
         self.state().stores.iter().map(|(name, store)| (name.clone(), closed(copy(&lock(&store.table))))).collect()
     }
 
+    /// A store as it is, whoever has it open and whether or not its machine runs; nothing if it is not there. The end
+    /// of a life detaches what was given out before.
+    #[must_use]
+    pub fn peek(&self, name: &str) -> Option<Arc<dyn KeyValueView>> {
+        Some(Arc::new(Peek { table: self.state().stores.get(name)?.table.clone() }))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -247,6 +254,25 @@ impl KeyValueView for Snapshot {
 impl fmt::Debug for StoresSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("StoresSnapshot")
+    }
+}
+
+/// A store as it is now, even if it has failed.
+struct Peek {
+    table: Arc<Mutex<Table>>,
+}
+
+impl KeyValueView for Peek {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, KeyValueError> {
+        Ok(lock(&self.table).get(None, key))
+    }
+
+    fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>, limit: usize) -> Result<Pairs, KeyValueError> {
+        Ok(lock(&self.table).scan(None, start, end, limit))
+    }
+
+    fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<(Vec<u8>, Vec<u8>)>, KeyValueError> {
+        Ok(lock(&self.table).last(None, start, end))
     }
 }
 

@@ -13,6 +13,8 @@ pub mod content;
 pub mod disk;
 pub mod fault;
 pub mod history;
+pub mod inspect;
+pub mod invariant;
 pub mod key_value;
 pub mod life;
 pub mod linearizability;

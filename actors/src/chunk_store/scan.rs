@@ -29,6 +29,31 @@ pub enum Found {
     },
 }
 
+/// What one look at a region finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// A whole header, and what is behind it.
+    Region(Header, Condition),
+    /// Nothing more.
+    End {
+        /// Behind this there are only zeros.
+        used: u64,
+    },
+}
+
+/// What is behind a whole header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// A whole trailer, and payload that has its CRCs. This is the chunk's checksum.
+    Whole(Digest),
+    /// A whole trailer, and payload that is not what it says. This is the checksum that it says.
+    Damaged(Digest),
+    /// No whole trailer: the record was never sealed, or its trailer is damaged.
+    Unsealed,
+    /// A record that does not count any more.
+    Dead,
+}
+
 /// Reads one segment.
 pub struct Scan<'s> {
     file: &'s dyn DiskFile,
@@ -53,21 +78,33 @@ impl<'s> Scan<'s> {
     /// # Errors
     /// The file cannot be read. What is there is then unknown, so it is not taken for a hole.
     pub fn step(&mut self) -> io::Result<Found> {
+        Ok(match self.examine()? {
+            Seen::Region(header, Condition::Whole(checksum)) => {
+                let Header { position, layout, sequence, .. } = header;
+                Found::Record(header.key, Location { position, layout, sequence, checksum })
+            }
+            Seen::Region(..) => Found::Hole,
+            Seen::End { used } => Found::End { used },
+        })
+    }
+
+    /// The next region that has a header, and in what condition it is. Blocks.
+    ///
+    /// # Errors
+    /// As for [`step`](Self::step).
+    pub fn examine(&mut self) -> io::Result<Seen> {
         let filled = self.file.read_at(self.at.offset, &mut self.buffer[..HEADER_BYTES])?;
         let header = match Header::decode(&self.buffer[..filled], &self.owner, self.at) {
             Some(header) => header,
             None => match self.search()? {
                 Some(header) => header,
-                None => return Ok(Found::End { used: self.used }),
+                None => return Ok(Seen::End { used: self.used }),
             },
         };
-        let checksum = if header.state == State::Live { self.check(&header)? } else { None };
+        let condition = if header.state == State::Live { self.check(&header)? } else { Condition::Dead };
         self.at.offset += header.layout.record_length;
         self.used = self.at.offset.min(self.length);
-        Ok(checksum.map_or(Found::Hole, |checksum| {
-            let Header { position, layout, sequence, .. } = header;
-            Found::Record(header.key, Location { position, layout, sequence, checksum })
-        }))
+        Ok(Seen::Region(header, condition))
     }
 
     /// Goes to the next page that begins with a header.
@@ -90,29 +127,29 @@ impl<'s> Scan<'s> {
         Ok(None)
     }
 
-    /// The checksum of a chunk whose record is whole, its payload included.
-    fn check(&mut self, header: &Header) -> io::Result<Option<Digest>> {
+    /// In what condition the record of a header is, its payload included.
+    fn check(&mut self, header: &Header) -> io::Result<Condition> {
         let layout = &header.layout;
         let mut bytes = vec![0; layout.trailer_bytes()];
         let filled = self.file.read_at(header.position.offset + layout.trailer_offset(), &mut bytes)?;
         let trailer = Trailer::decode(&bytes[..filled], layout.payload_length)
             .filter(|trailer| trailer.key == header.key && trailer.sequence == header.sequence);
-        let Some(trailer) = trailer else { return Ok(None) };
+        let Some(trailer) = trailer else { return Ok(Condition::Unsealed) };
         let mut crcs = trailer.sums.crcs.iter();
         let mut rest = layout.payload_length as usize;
         let mut at = header.position.offset + u64::from(layout.payload_offset);
         while rest > 0 {
             let window = &mut self.buffer[..rest.min(WINDOW_BYTES)];
             if self.file.read_at(at, window)? < window.len() {
-                return Ok(None);
+                return Ok(Condition::Damaged(trailer.checksum));
             }
             let good = window.chunks(BLOCK_BYTES as usize).all(|block| Some(&crc32c::crc32c(block)) == crcs.next());
             if !good {
-                return Ok(None);
+                return Ok(Condition::Damaged(trailer.checksum));
             }
             rest -= window.len();
             at += window.len() as u64;
         }
-        Ok(Some(trailer.checksum))
+        Ok(Condition::Whole(trailer.checksum))
     }
 }

@@ -1,7 +1,7 @@
 //! The store on a real directory, and on a machine whose power can be cut.
 
 mod damage;
-mod machine;
+pub(in crate::chunk_store) mod machine;
 mod power;
 
 use super::conformance::{self, Place, Wanted, chunk, content, get, put, try_open};

@@ -21,6 +21,8 @@ mod tail;
 #[cfg(test)]
 pub(in crate::raft) mod tests;
 
+pub(super) use read::decode_entry;
+
 use super::codec::{self, CodecError, LogIdForm, VoteForm};
 use super::types::{LogEntry, LogId, TypeConfig, Vote};
 use crate::disk::Disk;
@@ -38,15 +40,15 @@ use std::time::Duration;
 use tail::Tail;
 use tokio::sync::Notify;
 
-const VOTE_KEY: &[u8] = b"v";
-const PURGED_KEY: &[u8] = b"p";
-const COMMITTED_KEY: &[u8] = b"c";
-const NODE_KEY: &[u8] = b"n";
+pub(super) const VOTE_KEY: &[u8] = b"v";
+pub(super) const PURGED_KEY: &[u8] = b"p";
+pub(super) const COMMITTED_KEY: &[u8] = b"c";
+pub(super) const NODE_KEY: &[u8] = b"n";
 
 /// How long the mark may lag behind the log.
 const MARK_INTERVAL: Duration = Duration::from_millis(100);
 
-fn entry_key(index: u64) -> [u8; 9] {
+pub(super) fn entry_key(index: u64) -> [u8; 9] {
     let mut key = [b'e'; 9];
     key[1..].copy_from_slice(&index.to_be_bytes());
     key

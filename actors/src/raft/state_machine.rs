@@ -12,6 +12,8 @@ mod install;
 #[cfg(test)]
 mod tests;
 
+pub(super) use install::{read_pointer, store_name};
+
 use super::RaftFailure;
 use super::codec::{self, LogIdForm, StoredMembershipForm};
 use super::snapshot::{SnapshotFile, SnapshotWriter, state_pages};
@@ -32,7 +34,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::watch;
 
 /// The log id that the state has reached.
-const APPLIED_KEY: [u8; 1] = [0xF0];
+pub(super) const APPLIED_KEY: [u8; 1] = [0xF0];
 /// The membership as of that log id.
 const MEMBERSHIP_KEY: [u8; 1] = [0xF1];
 /// Entries that are applied as one batch at most.

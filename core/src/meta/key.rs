@@ -60,6 +60,17 @@ pub fn group(file: FileId, group: GroupIndex) -> Vec<u8> {
     key
 }
 
+/// Where the groups end (exclusive).
+pub const GROUPS_END: [u8; 1] = [GROUP + 1];
+
+/// The file and the group of a group's key.
+pub fn parse_group(key: &[u8]) -> Option<(FileId, GroupIndex)> {
+    let (file, group) = key.strip_prefix(&[GROUP])?.split_at_checked(8)?;
+    let file = u64::from_be_bytes(file.try_into().ok()?);
+    let group = u32::from_be_bytes(group.try_into().ok()?);
+    Some((FileId(file), GroupIndex(group)))
+}
+
 /// The open upload of a nonce.
 pub fn nonce(nonce: UploadNonce) -> Vec<u8> {
     [&[NONCE][..], &nonce.0.to_be_bytes()].concat()

@@ -1,6 +1,7 @@
 //! The state machine over a map in memory, and what the tests say to it.
 
 mod budget;
+mod copies;
 mod decoding;
 mod listing;
 mod membership;

@@ -3,10 +3,11 @@
 use super::page::{PAGE_BYTES, Page, ZEROES};
 use crate::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A file's content. Pages that are absent are zeroes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Pages {
     pub(super) written: BTreeMap<u64, Arc<Page>>,
     pub(super) synced: BTreeMap<u64, Arc<Page>>,
@@ -119,6 +120,24 @@ impl Pages {
     pub fn forget_dirty(&mut self) {
         self.dirty.clear();
         self.length_is_dirty = false;
+    }
+
+    /// Whether both have the very same pages of a range.
+    pub fn shares(&self, other: &Pages, bytes: Range<u64>) -> bool {
+        let (first, end) = page_range(bytes.start, bytes.end.saturating_sub(bytes.start));
+        let (mut own, mut others) = (self.written.range(first..end), other.written.range(first..end));
+        loop {
+            match (own.next(), others.next()) {
+                (None, None) => return true,
+                (Some((a, page)), Some((b, other))) if a == b && Arc::ptr_eq(page, other) => {}
+                _ => return false,
+            }
+        }
+    }
+
+    /// Where the last page ends that is not absent.
+    pub fn written_end(&self) -> u64 {
+        self.written.last_key_value().map_or(0, |(number, _)| (number + 1) * PAGE_BYTES).min(self.length)
     }
 
     /// Loses, tears or keeps each unsynced page and the unsynced length.

@@ -18,7 +18,7 @@ pub(super) fn encode_entry(entry: &LogEntry) -> Vec<u8> {
     codec::encode(&EntryForm::from(entry))
 }
 
-pub(super) fn decode_entry(bytes: &[u8]) -> Result<LogEntry, CodecError> {
+pub(in crate::raft) fn decode_entry(bytes: &[u8]) -> Result<LogEntry, CodecError> {
     codec::decode::<EntryForm>(bytes)?.into_entry()
 }
 

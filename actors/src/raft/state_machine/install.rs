@@ -19,7 +19,7 @@ const SNAPSHOT: &str = "raft/snapshot";
 const POINTER: &str = "raft/state";
 const NEW_POINTER: &str = "raft/state.tmp";
 
-fn store_name(number: u64) -> String {
+pub(in crate::raft) fn store_name(number: u64) -> String {
     format!("raft-state-{number}")
 }
 
@@ -161,7 +161,7 @@ fn current_snapshot(disk: &dyn Disk) -> io::Result<Option<(SnapshotMeta, Snapsho
     }
 }
 
-fn read_pointer(disk: &dyn Disk) -> io::Result<u64> {
+pub(in crate::raft) fn read_pointer(disk: &dyn Disk) -> io::Result<u64> {
     let file = match disk.open(POINTER, false) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
         file => file?,

@@ -6,6 +6,8 @@
 
 use crate::cluster::{Cluster, User};
 use crate::history::Outcome;
+use crate::inspect::Depth;
+use crate::linearizability;
 use crate::random::Random;
 use crate::scenario::{alive_tasks, check_tasks};
 use crate::stage::{RECOVERS, Stage};
@@ -29,8 +31,14 @@ pub const SERVES_AGAIN: &str = "serves-again";
 /// Every acknowledged file that nobody asked to delete is there, and can be read.
 pub const KEPT: &str = "acknowledged-files-are-kept";
 
+/// What users saw of each name is what a single copy of it would have shown (Herlihy and Wing 1990).
+pub const LINEARIZABLE: &str = "linearizable";
+
 /// Names that all users fight for.
 const CONTESTED: u64 = 10;
+
+/// How often the machines are looked at.
+const JUDGED_EVERY: Duration = Duration::from_secs(3);
 
 /// Bytes of a group.
 const GROUP_BYTES: u64 = CHUNK_BYTES as u64 * CHUNKS_PER_GROUP as u64;
@@ -57,9 +65,8 @@ pub async fn play(world: &mut SimWorld) -> Verdict {
     let (mut cluster, mut users) = Cluster::prepare(world, plan.metadata, plan.storage, plan.users)?;
     cluster.start().await?;
     cluster.initialise(0, ClusterSettings::default()).await?;
-    let (network, tally) = (world.network().clone(), world.tally().clone());
-    let shared = Shared::new(tally.clone(), trace.clone());
-    let mut stage = Stage::new(cluster, network, trace, tally, world.random("stage"));
+    let shared = Shared::new(world.tally().clone(), trace);
+    let mut stage = Stage::new(world, cluster, plan.users);
     stage.until_whole(&users[0]).await?;
     let deadline = Instant::now() + world.length().unwrap_or(STANDARD);
     let gate = Gate::default();
@@ -75,7 +82,7 @@ pub async fn play(world: &mut SimWorld) -> Verdict {
     };
     tokio::try_join!(futures_util::future::try_join_all(days), faults)?;
     look_at_everything(judge).await?;
-    stage.check()?;
+    stage.judge(&shared.oracle, Depth::Everything)?;
     stage.cluster.no_actor_failed(&users[0]).await.map_err(|error| Failure::crash("no-actor-fails", error))?;
     let half = random.chance(500_000);
     stage.cluster.end(half).await;
@@ -100,7 +107,7 @@ async fn rounds(
         if random.chance(500_000) {
             stage.keep_copy(plan.victim())?;
         }
-        storm(stage, plan.round(random)).await?;
+        storm(stage, judge, plan.round(random)).await?;
         let healed = Instant::now();
         stage.heal().await?;
         gate.closed.set(true);
@@ -120,20 +127,23 @@ async fn rounds(
         if !matches!(judge.read(&name, false).await?, Outcome::Found(_)) {
             return Err(Failure::liveness(SERVES_AGAIN, format!("{name} cannot be read")).into());
         }
+        stage.judge(&judge.shared.oracle, Depth::News)?;
         gate.closed.set(false);
     }
     Ok(())
 }
 
 /// Lets faults come and go as drawn.
-async fn storm(stage: &mut Stage, drawn: Vec<(Duration, Duration, crate::fault::Fault)>) -> Verdict {
+async fn storm(stage: &mut Stage, judge: Work<'_>, drawn: Vec<(Duration, Duration, crate::fault::Fault)>) -> Verdict {
     let began = Instant::now();
     let mut acts: Vec<_> =
         drawn.iter().flat_map(|(begins, ends, fault)| [(*begins, true, *fault), (*ends, false, *fault)]).collect();
     acts.sort_by_key(|(at, ..)| *at);
     for (at, begins, fault) in acts {
-        sleep_until(began + at).await;
-        stage.check()?;
+        while began.elapsed() < at {
+            sleep_until((began + at).min(Instant::now() + JUDGED_EVERY)).await;
+            stage.judge(&judge.shared.oracle, Depth::News)?;
+        }
         if begins { stage.hurt(fault).await? } else { stage.mend(fault).await? }
     }
     Ok(())
@@ -226,6 +236,10 @@ async fn look_at_everything(judge: Work<'_>) -> Verdict {
                 return Err(Failure::correctness(KEPT, detail).into());
             }
         }
+    }
+    match linearizability::check(&judge.shared.history) {
+        Ok(checked) => judge.shared.tally.checked(LINEARIZABLE, checked.operations),
+        Err(error) => return Err(Failure::correctness(LINEARIZABLE, error).into()),
     }
     Ok(())
 }

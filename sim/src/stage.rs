@@ -6,12 +6,16 @@
 use crate::cluster::{Cluster, Member, NodeName, SETTLE, User};
 use crate::disk::{Crash, DiskSettings};
 use crate::fault::{Fault, FaultKind};
+use crate::inspect::{Depth, Site, whole_records};
+use crate::invariant::losses::Losses;
+use crate::invariant::{AcknowledgedFile, Invariants, Load, Told};
 use crate::network::{Link, SimNetwork};
 use crate::offload::WorkDelays;
+use crate::oracle::{Kept, Oracle};
 use crate::random::Random;
 use crate::trace::Trace;
 use crate::verdict::{AnyError, Failure, Tally, Verdict};
-use crate::world::MachineSnapshot;
+use crate::world::{MachineSnapshot, SimWorld};
 use dfs_core::id::Role;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -56,14 +60,19 @@ pub struct Stage {
     excused: BTreeSet<NodeName>,
     /// The data of storage nodes as it was some time ago.
     copies: BTreeMap<NodeName, MachineSnapshot>,
-    /// Stores that were destroyed, whole or in part.
-    destroyed: BTreeSet<NodeName>,
+    /// How many users there are.
+    users: u64,
+    invariants: Invariants,
+    /// What was destroyed.
+    losses: Losses,
 }
 
 impl Stage {
     /// Sets the stage for a cluster.
     #[must_use]
-    pub fn new(cluster: Cluster, network: SimNetwork, trace: Trace, tally: Tally, random: Random) -> Stage {
+    pub fn new(world: &SimWorld, cluster: Cluster, users: u64) -> Stage {
+        let (network, trace) = (world.network().clone(), world.trace().clone());
+        let (tally, random) = (world.tally().clone(), world.random("stage"));
         Stage {
             cluster,
             network,
@@ -73,14 +82,25 @@ impl Stage {
             present: Vec::new(),
             excused: BTreeSet::new(),
             copies: BTreeMap::new(),
-            destroyed: BTreeSet::new(),
+            users,
+            invariants: Invariants::new(),
+            losses: Losses::new(),
         }
     }
 
-    /// The nodes whose stores were destroyed, whole or in part.
-    #[must_use]
-    pub fn destroyed(&self) -> &BTreeSet<NodeName> {
-        &self.destroyed
+    /// Looks at every machine, and judges what it holds by all invariants.
+    ///
+    /// # Errors
+    /// One does not hold, or a node has ended that should not.
+    pub fn judge(&mut self, oracle: &Oracle, depth: Depth) -> Verdict {
+        self.check()?;
+        let acknowledged: Vec<AcknowledgedFile> = oracle.kept().iter().map(acknowledged).collect();
+        let sites: Vec<Site> = self.cluster.members().map(Site::of).collect();
+        let peers = sites.len() as u64 + self.users;
+        let running = self.cluster.members().filter(|member| member.runs());
+        let loads: Vec<Load> = running.map(|member| load(member, peers)).collect();
+        let told = Told { acknowledged: &acknowledged, losses: &self.losses, loads: &loads };
+        Ok(self.invariants.check(&sites, depth, told, &self.tally)?)
     }
 
     /// Keeps a copy of a node's data, for [`FaultKind::OlderDisk`].
@@ -135,10 +155,11 @@ impl Stage {
             FaultKind::Rot => {
                 let bits = u32::try_from(self.random.within(1..=ROTTEN_BITS_MAX))?;
                 let disk = self.cluster.member(fault.node)?.machine().disk().clone();
-                self.destroyed.insert(fault.node);
+                let before = whole_records(&disk, true)?;
                 for place in disk.rot("segments/", &mut self.random, bits) {
                     trace.record("rot", format_args!("{} {} byte {}", fault.node, place.path, place.offset));
                 }
+                self.losses.note(fault.node.id, &before, &whole_records(&disk, false)?);
             }
             FaultKind::ClockJump => {
                 let jump = i64::try_from(self.random.within(0..=2 * CLOCK_JUMP_MS_MAX))?;
@@ -147,13 +168,16 @@ impl Stage {
             }
             FaultKind::OlderDisk | FaultKind::EmptyDisk => {
                 self.member(fault.node)?.crash(Crash::Power);
-                self.destroyed.insert(fault.node);
+                let disk = self.cluster.member(fault.node)?.machine().disk().clone();
+                let before = whole_records(&disk, true)?;
                 let older = self.copies.get(&fault.node).cloned();
                 let machine = self.member(fault.node)?.machine_mut();
                 match older.filter(|_| fault.kind == FaultKind::OlderDisk) {
                     Some(data) => machine.restore(&data),
                     None => machine.wipe(),
                 }
+                let taken = self.losses.note(fault.node.id, &before, &whole_records(&disk, true)?);
+                trace.record("destroyed", format_args!("{} loses {taken} chunks", fault.node));
             }
         }
         Ok(())
@@ -212,6 +236,9 @@ impl Stage {
                 machine.set_work(WorkDelays::default());
             }
             machine.disk().set_capacity(DiskSettings::default().capacity_bytes);
+            if machine.wall_clock().skew_ms() != 0 {
+                machine.jump_clock(-machine.wall_clock().skew_ms());
+            }
             self.sound(name)?;
             self.replace_if_ended(name).await?;
             self.start(name).await?;
@@ -339,6 +366,22 @@ impl Stage {
 
     fn member(&mut self, node: NodeName) -> Result<&mut Member, AnyError> {
         self.cluster.member_mut(node)
+    }
+}
+
+fn acknowledged(kept: &Kept) -> AcknowledgedFile {
+    let chunks = u32::try_from(kept.chunks).unwrap_or(u32::MAX);
+    AcknowledgedFile { file: kept.file, chunks, write_quorum: kept.write_quorum }
+}
+
+fn load(member: &Member, peers: u64) -> Load {
+    let machine = member.machine();
+    Load {
+        name: machine.name().to_owned(),
+        role: member.name().role,
+        peers,
+        tasks: machine.task_count() as u64,
+        queued_jobs: machine.offload().most_queued(),
     }
 }
 

@@ -261,6 +261,12 @@ impl Machine {
         self.trace.record("clock", format_args!("{} {ms:+} ms, {:+} ms in all", self.name, self.wall_clock.skew_ms()));
     }
 
+    /// How many tasks of it have not ended.
+    #[must_use]
+    pub fn task_count(&self) -> usize {
+        self.running.as_ref().map_or(0, |(_, scope)| scope.task_count())
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

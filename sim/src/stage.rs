@@ -142,10 +142,11 @@ impl Stage {
             FaultKind::FailingSync => {
                 self.excused.insert(fault.node);
                 let count = u32::try_from(self.random.within(1..=3))?;
-                let machine = self.cluster.member(fault.node)?.machine();
+                let member = self.cluster.member(fault.node)?;
                 match fault.node.role {
-                    Role::Metadata => machine.stores().fail("raft-log"),
-                    _ => machine.disk().fail_syncs(count),
+                    Role::Metadata if member.runs() => member.machine().stores().fail("raft-log"),
+                    Role::Metadata => {}
+                    _ => member.machine().disk().fail_syncs(count),
                 }
             }
             FaultKind::FailingReads => {
@@ -336,6 +337,9 @@ impl Stage {
         if let Err(ended) = member.check() {
             self.trace.record("ended", format_args!("{ended}"));
             member.crash(if power { Crash::Power } else { Crash::Process });
+        } else if member.runs() && node.role == Role::Metadata {
+            // Its store has failed, whether or not it has noticed yet.
+            member.crash(Crash::Process);
         }
         self.start(node).await
     }

@@ -118,6 +118,9 @@ async fn rot_is_no_fault_of_the_store_and_other_damage_is() {
     let mut losses = Losses::new();
     assert_eq!(losses.note(NodeId(1), &before, &after), 1);
     assert!(losses.took(NodeId(1), &key(2)));
+    scene.site.disk.flip_bit("STORE", 20, 3).unwrap();
+    assert!(whole_records(&scene.site.disk, false).unwrap().is_empty(), "a store without a name has lost everything");
+    assert_eq!(whole_records(&scene.site.disk, true).unwrap(), before);
     let file = scene.site.disk.mount().open("segments/00000000.seg", false).unwrap();
     file.write_at(position.offset + 6000, &[std::io::IoSlice::new(&[0; 10])]).unwrap();
     file.sync_data().unwrap();

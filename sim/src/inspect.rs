@@ -25,6 +25,7 @@ use ledger::Ledger;
 use shelf::Shelf;
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::io::ErrorKind;
 
 /// What is said where a disk or a store cannot be read at all.
 const READABLE: &str = "what a machine holds can be read";
@@ -154,12 +155,16 @@ impl MetadataSight {
 pub type WholeRecords = BTreeMap<RecordKey, Digest>;
 
 /// The whole durable records of a disk as it is now: to be compared before and after something is destroyed on it.
-/// With `without_rot`, bits that the simulator flipped are as they were before.
+/// With `without_rot`, bits that the simulator flipped are as they were before. A store that does not know any more who
+/// it is has none.
 ///
 /// # Errors
 /// The store cannot be read.
 pub fn whole_records(disk: &SimDisk, without_rot: bool) -> Result<WholeRecords, Failure> {
-    let found = records(&*disk.durable_copy(without_rot).mount()).map_err(|error| unreadable("a disk", error))?;
+    let found = match records(&*disk.durable_copy(without_rot).mount()) {
+        Err(error) if error.kind() == ErrorKind::InvalidData => Vec::new(),
+        found => found.map_err(|error| unreadable("a disk", error))?,
+    };
     Ok(found.iter().filter_map(|record| Some((record.key, record.whole()?))).collect())
 }
 

@@ -10,12 +10,14 @@ use bytes::Bytes;
 use dfs_actors::chunk_store::conformance::{Place, chunk, content, open, put};
 use dfs_actors::chunk_store::inspect::RecordCondition;
 use dfs_actors::chunk_store::{BeginWrite, ChunkStore};
+use dfs_actors::key_value::{Batch, Durability, KeyValue};
 use dfs_client::UploadRequest;
 use dfs_core::checksum::ChunkSums;
 use dfs_core::id::{Epoch, FileId};
 use dfs_core::name::FileName;
 use dfs_core::settings::ClusterSettings;
 use dfs_core::unit::ChunkSize;
+use std::sync::Arc;
 
 const SIZE: u32 = 100_000;
 
@@ -116,6 +118,9 @@ async fn rot_is_no_fault_of_the_store_and_other_damage_is() {
     let mut losses = Losses::new();
     assert_eq!(losses.note(NodeId(1), &before, &after), 1);
     assert!(losses.took(NodeId(1), &key(2)));
+    scene.site.disk.flip_bit("STORE", 20, 3).unwrap();
+    assert!(whole_records(&scene.site.disk, false).unwrap().is_empty(), "a store without a name has lost everything");
+    assert_eq!(whole_records(&scene.site.disk, true).unwrap(), before);
     let file = scene.site.disk.mount().open("segments/00000000.seg", false).unwrap();
     file.write_at(position.offset + 6000, &[std::io::IoSlice::new(&[0; 10])]).unwrap();
     file.sync_data().unwrap();
@@ -138,6 +143,59 @@ async fn another_disk_in_its_place_is_read_from_its_beginning() {
     assert_eq!((scene.look().records.len(), scene.look().store), (0, None));
     scene.site.disk = newer;
     assert_eq!(scene.look().records.len(), 2);
+}
+
+/// A metadata node's machine, and its log with entries that change nothing: as the Raft engine stores them.
+struct LogScene {
+    site: Site,
+    log: Arc<dyn KeyValue>,
+}
+
+impl LogScene {
+    fn new() -> LogScene {
+        let stores = ModelStores::new();
+        let log = stores.mount().open("raft-log").unwrap();
+        let disk = SimDisk::new(DiskSettings::default());
+        let name = "metadata-1".to_owned();
+        LogScene { site: Site { name, role: Role::Metadata, node: NodeId(1), disk, stores, runs: true }, log }
+    }
+
+    /// Adds entries of these terms and indexes, after it has removed those of the other indexes; from the first index
+    /// on, that is a purge.
+    fn change(&self, added: &[(u8, u8)], removed: &[u8]) {
+        let key = |index: u8| [&b"e"[..], &u64::from(index).to_be_bytes()].concat();
+        let mut batch = Batch::new();
+        removed.iter().for_each(|index| batch.delete(key(*index)));
+        added.iter().for_each(|(term, index)| batch.put(key(*index), [1, *term, *index, 0]));
+        if let Some(purged) = removed.first().filter(|first| **first == 1).and(removed.last()) {
+            batch.put("p", [1, 1, *purged]);
+        }
+        self.log.commit(batch, Durability::Synced).unwrap();
+    }
+}
+
+#[test]
+fn a_log_is_read_on_from_its_end_unless_that_has_changed() {
+    let scene = LogScene::new();
+    let mut inspector = Inspector::new();
+    let mut look = || {
+        let sight = &inspector.look(std::slice::from_ref(&scene.site), Depth::News).unwrap().metadata[&NodeId(1)];
+        let places: Vec<_> = sight.entries.iter().map(|entry| (entry.place.term, entry.place.index)).collect();
+        (places, sight.news, sight.purged.map(|purged| purged.index))
+    };
+    assert_eq!(look(), (vec![], 0, None));
+    scene.change(&[(1, 1), (1, 2), (1, 3)], &[]);
+    assert_eq!(look(), (vec![(1, 1), (1, 2), (1, 3)], 0, None));
+    scene.change(&[(1, 4)], &[]);
+    assert_eq!(look(), (vec![(1, 1), (1, 2), (1, 3), (1, 4)], 3, None));
+    assert_eq!(look().1, 4, "nothing is new");
+    // Another leader has other entries in place of the last two.
+    scene.change(&[(2, 3), (2, 4), (2, 5)], &[3, 4]);
+    assert_eq!(look(), (vec![(1, 1), (1, 2), (2, 3), (2, 4), (2, 5)], 0, None));
+    scene.change(&[(2, 6)], &[1, 2]);
+    assert_eq!(look(), (vec![(2, 3), (2, 4), (2, 5), (2, 6)], 3, Some(2)));
+    scene.change(&[], &[5, 6]);
+    assert_eq!(look(), (vec![(2, 3), (2, 4)], 0, Some(2)));
 }
 
 async fn upload(user: &User, name: &str, bytes: Vec<u8>) -> AcknowledgedFile {

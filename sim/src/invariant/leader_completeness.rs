@@ -141,6 +141,10 @@ mod tests {
         scene.metadata(1, metadata(&[(1, 1), (1, 2), (1, 3)]).with_applied(1, 3));
         scene.metadata(2, metadata(&[(1, 1), (2, 2)]).with_applied(1, 3));
         assert!(invariant.check(&scene.evidence()).is_ok(), "a snapshot was installed, and the log is still the old");
+        scene.metadata(2, metadata(&[(1, 1), (2, 2), (2, 3)]).with_applied(1, 3));
+        assert!(invariant.check(&scene.evidence()).is_ok());
+        scene.metadata(2, metadata(&[]).with_applied(2, 3));
+        assert!(invariant.check(&scene.evidence()).is_err(), "a state tells what it has applied last without a log");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! Deliberately absent: production behaviour of any kind, and the seeding of the operating system's randomness, which
 //! only the executable does.
 
+pub mod build;
 pub mod clock;
 pub mod cluster;
 pub mod command;
@@ -14,8 +15,10 @@ pub mod key_value;
 pub mod network;
 pub mod offload;
 pub mod random;
+pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod sweep;
 pub mod trace;
 pub mod verdict;
 pub mod world;

@@ -17,6 +17,7 @@ use dfs_actors::key_value::KeyValueStores;
 use dfs_transport::world::{Entropy, Scope, World};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a world is like, but for its seed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +28,8 @@ pub struct WorldSettings {
     pub disk: DiskSettings,
     /// How long every machine's blocking work takes.
     pub work: WorkDelays,
+    /// How long a scenario that could go on for ever goes on; its own length if none is given.
+    pub length: Option<Duration>,
 }
 
 /// A network and the machines on it.
@@ -80,6 +83,12 @@ impl SimWorld {
     #[must_use]
     pub fn random(&self, label: &str) -> Random {
         self.seed.fork("scenario").fork(label).random()
+    }
+
+    /// How long a scenario that could go on for ever shall go on, if somebody has said so.
+    #[must_use]
+    pub fn length(&self) -> Option<Duration> {
+        self.settings.length
     }
 
     /// The network.

@@ -5,11 +5,17 @@
 //! restarts by the tree's intensity, as in Erlang/OTP (supervisor behaviour): more than `restarts` within `within`,
 //! or a restart that itself fails, is escalated.
 //!
+//! What a child logs carries its name, and everything that it does belongs to the scope that the tree was started in.
+//!
 //! ractor has no restart strategies of its own, and its default handler stops a parent when any child ends; this is
 //! the small part that is missing. Children are found through [`Seat`]s, never through ractor's global registry.
 
+mod named;
+
 use crate::seat::Seat;
+use dfs_transport::world::Scope;
 use futures_util::future::BoxFuture;
+use named::Named;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -41,8 +47,9 @@ pub struct Intensity {
     pub within: Duration,
 }
 
-/// Starts one life of a child under its supervisor.
-type Start = Box<dyn Fn(ActorCell) -> BoxFuture<'static, Result<ActorCell, ActorProcessingErr>> + Send + Sync>;
+/// Starts one life of a child under its supervisor, in the tree's scope.
+type Start =
+    Box<dyn Fn(ActorCell, Option<Scope>) -> BoxFuture<'static, Result<ActorCell, ActorProcessingErr>> + Send + Sync>;
 
 /// One child of a tree.
 pub struct Child {
@@ -61,8 +68,9 @@ impl Child {
         let (seat, vacated) = (seat.clone(), seat.clone());
         Child {
             name,
-            start: Box::new(move |supervisor| {
+            start: Box::new(move |supervisor, scope| {
                 let (seat, (actor, arguments)) = (seat.clone(), make());
+                let actor = Named::new(actor, name, scope);
                 Box::pin(async move {
                     let (actor, _) = Actor::spawn_linked(None, actor, arguments, supervisor).await?;
                     seat.take(actor.clone());
@@ -126,8 +134,10 @@ impl Supervisor {
     pub async fn start(tree: Tree) -> Result<Supervisor, GaveUp> {
         let (report, ended) = watch::channel(None);
         let restarts = Arc::new(AtomicU64::new(0));
-        let arguments = Arguments { tree, report, restarts: restarts.clone() };
-        match Actor::spawn(None, SupervisorActor, arguments).await {
+        let scope = Scope::current();
+        let supervisor = Named::new(SupervisorActor, "supervisor", scope.clone());
+        let arguments = Arguments { tree, scope, report, restarts: restarts.clone() };
+        match Actor::spawn(None, supervisor, arguments).await {
             Ok((actor, _)) => Ok(Supervisor { actor, ended, restarts }),
             Err(error) => Err(ended
                 .borrow()
@@ -175,12 +185,15 @@ struct SupervisorActor;
 
 struct Arguments {
     tree: Tree,
+    scope: Option<Scope>,
     report: watch::Sender<Option<GaveUp>>,
     restarts: Arc<AtomicU64>,
 }
 
 struct State {
     tree: Tree,
+    /// Where the tree was started, if a scope's task did.
+    scope: Option<Scope>,
     report: watch::Sender<Option<GaveUp>>,
     restarts: Arc<AtomicU64>,
     /// The living children, by their place in the tree.
@@ -196,7 +209,7 @@ impl State {
                 continue;
             }
             let child = &self.tree.children[place];
-            match (child.start)(me.get_cell()).await {
+            match (child.start)(me.get_cell(), self.scope.clone()).await {
                 Ok(cell) => self.alive[place] = Some(cell),
                 Err(error) => {
                     return Err(GaveUp::StartFailed { child: child.name, reason: error.to_string() });
@@ -255,9 +268,9 @@ impl Actor for SupervisorActor {
     type Arguments = Arguments;
 
     async fn pre_start(&self, me: ActorRef<Stop>, arguments: Arguments) -> Result<State, ActorProcessingErr> {
-        let Arguments { tree, report, restarts } = arguments;
+        let Arguments { tree, scope, report, restarts } = arguments;
         let alive = tree.children.iter().map(|_| None).collect();
-        let mut state = State { tree, report, restarts, alive, recent: VecDeque::new() };
+        let mut state = State { tree, scope, report, restarts, alive, recent: VecDeque::new() };
         match state.start_from(0, &me).await {
             Ok(()) => Ok(state),
             Err(reason) => Err(state.give_up(reason).await),

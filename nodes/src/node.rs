@@ -90,7 +90,8 @@ enum Engine {
 /// [`StartError`], each with what to do; nothing of the node is left running.
 pub async fn start(settings: NodeSettings, environment: Environment) -> Result<Node, StartError> {
     let world = environment.world.clone();
-    let started = assemble(settings, environment).await;
+    // Whatever the node starts belongs to its scope.
+    let started = world.scope.enter(assemble(settings, environment)).await;
     if started.is_err() {
         world.scope.kill();
     }

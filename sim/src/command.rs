@@ -1,167 +1,145 @@
-//! The command line of the simulator: `dfs-sim run [SCENARIO] --seed N [--trace FILE] [--log FILTER]`.
+//! The command line of the simulator, one file per command.
 //!
-//! One process runs one seed, because libraries keep process-wide counters. The summary is one line of JSON on
-//! standard output; the exit code is 0 if the scenario held, 1 if it did not, 2 if the command line was wrong.
+//! One process runs one seed, because libraries keep process-wide counters. Exit codes tell how a run failed.
 
-use crate::runner::{self, RunError, RunSettings};
-use crate::scenario::Scenario;
-use crate::verdict::Verdict;
-use std::fmt;
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::PathBuf;
+mod list;
+mod play;
+mod replay;
+mod run;
+mod span;
+mod sweep;
+
+use crate::build::BUILD;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
-use std::time::Duration;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::FormatTime;
 
-const USAGE: &str = "usage: dfs-sim run [SCENARIO] [--seed N] [--trace FILE] [--log FILTER]";
+const AFTER_HELP: &str = "\
+Examples:
+  dfs-sim run --seed 7                     one simulated life of a cluster, and its verdict
+  dfs-sim sweep --seeds 0..500             many, a process each
+  dfs-sim replay --seed 7 --only storage-1 the same run again, with what happened on one node
+  dfs-sim list                             scenarios, faults and invariants
 
-/// Virtual time that no scenario needs.
-const VIRTUAL_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+Exit codes:
+    0  everything held
+    1  something wrong happened (correctness)
+    2  wrong command line; nothing was run
+    3  something right did not happen in time (liveness)
+    4  something ended or panicked that should not, or a seed did not repeat (crash)
+  130  interrupted by Ctrl-C or SIGTERM";
 
-/// Real time that no scenario needs.
-const WALL_TIME_MAX: Duration = Duration::from_secs(600);
+/// The exit code of a command line that is wrong.
+const USAGE: u8 = 2;
 
-/// Runs the command line `arguments`, without the program's name. `seed_thread` seeds the operating system's
-/// randomness for the calling thread.
-pub fn run(arguments: impl Iterator<Item = String>, seed_thread: fn(u64)) -> ExitCode {
-    match Command::parse(arguments) {
-        Ok(command) => command.run(seed_thread),
+/// Whole clusters in one thread on virtual time, from a seed.
+#[derive(Debug, Parser)]
+#[command(name = "dfs-sim", version = BUILD, arg_required_else_help = true, max_term_width = 100,
+    after_help = AFTER_HELP)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What the simulator can do.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run one seed and say what held
+    Run(run::RunArgs),
+    /// Run one seed again and show what happens, line by line
+    Replay(replay::ReplayArgs),
+    /// Run many seeds, a process each, some of them twice
+    Sweep(sweep::SweepArgs),
+    /// List scenarios, faults and invariants
+    List(list::ListArgs),
+}
+
+/// Runs the command line `arguments`, the program's name first. `seed_thread` seeds the operating system's randomness
+/// for the calling thread.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, seed_thread: fn(u64)) -> ExitCode {
+    match CommandLine::try_parse_from(arguments) {
+        Ok(CommandLine { command: Command::Run(arguments) }) => arguments.run(seed_thread),
+        Ok(CommandLine { command: Command::Replay(arguments) }) => arguments.run(seed_thread),
+        Ok(CommandLine { command: Command::Sweep(arguments) }) => arguments.run(),
+        Ok(CommandLine { command: Command::List(arguments) }) => arguments.run(),
         Err(error) => {
-            eprintln!("{error}\n{USAGE}");
-            ExitCode::from(2)
+            // Help and version are no failures, and go to standard output.
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
         }
     }
 }
 
-/// What the command line asks for.
-#[derive(Debug, PartialEq, Eq)]
-struct Command {
-    scenario: Scenario,
-    seed: u64,
-    trace: Option<PathBuf>,
-    log: Option<String>,
+/// Writes to standard output. A reader that went away (`… | head`) is nobody to be told.
+fn print(text: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let mut output = std::io::stdout().lock();
+    let _ = output.write_fmt(text).and_then(|()| output.flush());
 }
 
-/// A command line that cannot be understood.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum UsageError {
-    #[error("the first word must be \"run\"")]
-    NotRun,
-    #[error("{0:?} is not known")]
-    Unknown(String),
-    #[error("{0} needs a value")]
-    NoValue(String),
-    #[error("{0:?} is no seed: a seed is a whole number below 2^64")]
-    NotASeed(String),
-}
-
-impl Command {
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, UsageError> {
-        if arguments.next().as_deref() != Some("run") {
-            return Err(UsageError::NotRun);
-        }
-        let mut command = Command { scenario: Scenario::default(), seed: 0, trace: None, log: None };
-        while let Some(word) = arguments.next() {
-            let mut value = || arguments.next().ok_or_else(|| UsageError::NoValue(word.clone()));
-            match word.as_str() {
-                "--seed" => {
-                    let text = value()?;
-                    command.seed = text.parse().map_err(|_| UsageError::NotASeed(text))?;
-                }
-                "--trace" => command.trace = Some(value()?.into()),
-                "--log" => command.log = Some(value()?),
-                _ => command.scenario = Scenario::named(&word).ok_or(UsageError::Unknown(word))?,
-            }
-        }
-        Ok(command)
-    }
-
-    fn run(self, seed_thread: fn(u64)) -> ExitCode {
-        if let Some(filter) = &self.log {
-            let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_timer(VirtualTime);
-            subscriber.with_env_filter(EnvFilter::new(filter)).init();
-        }
-        let trace = match self.trace.as_ref().map(File::create).transpose() {
-            Ok(file) => file.map(|file| Box::new(BufWriter::new(file)) as Box<_>),
-            Err(error) => {
-                eprintln!("the trace cannot be written: {error}");
-                return ExitCode::from(2);
-            }
-        };
-        let settings = RunSettings {
-            seed: self.seed,
-            world: self.scenario.world(),
-            virtual_time_max: VIRTUAL_TIME_MAX,
-            wall_time_max: WALL_TIME_MAX,
-            trace,
-            seed_thread,
-        };
-        let scenario = self.scenario;
-        let report = runner::run(settings, async move |world| scenario.play(world).await);
-        println!("{}", Summary { scenario, seed: self.seed, report: &report });
-        match report {
-            Ok(runner::Report { outcome: Ok(()), panics: 0, .. }) => return ExitCode::SUCCESS,
-            Ok(runner::Report { outcome: Ok(()), panics, .. }) => eprintln!("seed {}: {panics} panics", self.seed),
-            Ok(runner::Report { outcome: Err(failure), .. }) => eprintln!("seed {}: {failure}", self.seed),
-            Err(error) => eprintln!("seed {}: {error}", self.seed),
-        }
-        ExitCode::FAILURE
-    }
-}
-
-/// The line of JSON. Nothing in it needs escaping.
-struct Summary<'r> {
-    scenario: Scenario,
-    seed: u64,
-    report: &'r Result<runner::Report<Verdict>, RunError>,
-}
-
-impl fmt::Display for Summary<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, r#"{{"scenario":"{}","seed":{}"#, self.scenario.name(), self.seed)?;
-        let Ok(report) = self.report else { return f.write_str(r#","held":false}"#) };
-        let held = report.outcome.is_ok() && report.panics == 0;
-        write!(f, r#","held":{held},"virtual_ms":{}"#, report.virtual_time.as_millis())?;
-        write!(f, r#","wall_ms":{},"events":{}"#, report.wall_time.as_millis(), report.trace.events)?;
-        write!(f, r#","packets":{},"packet_bytes":{}"#, report.network.sent, report.network.sent_bytes)?;
-        write!(f, r#","trace":"{}"}}"#, report.trace)
-    }
-}
-
-/// Stamps log lines with virtual time.
-struct VirtualTime;
-
-impl FormatTime for VirtualTime {
-    fn format_time(&self, writer: &mut Writer<'_>) -> fmt::Result {
-        let time = runner::virtual_time().unwrap_or_default();
-        write!(writer, "{:>7}.{:03}", time.as_secs(), time.subsec_millis())
-    }
+/// Writes to standard error.
+fn note(text: std::fmt::Arguments<'_>) {
+    use std::io::Write;
+    let _ = std::io::stderr().lock().write_fmt(text);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
-    fn parse(line: &str) -> Result<Command, UsageError> {
-        Command::parse(line.split_whitespace().map(str::to_owned))
+    fn parse(line: &str) -> Result<CommandLine, clap::Error> {
+        CommandLine::try_parse_from(line.split_whitespace())
     }
 
     #[test]
-    fn the_command_line_names_scenario_seed_and_outputs() {
-        let command = parse("run seams --seed 7 --trace out --log info").unwrap();
-        assert_eq!((command.scenario, command.seed), (Scenario::Seams, 7));
-        assert_eq!((command.trace, command.log), (Some("out".into()), Some("info".into())));
-        assert_eq!(parse("run").unwrap().seed, 0);
+    fn the_command_line_is_consistent_and_every_command_has_examples() {
+        CommandLine::command().debug_assert();
+        for command in CommandLine::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{} has no examples", command.get_name());
+        }
     }
 
     #[test]
-    fn a_wrong_command_line_is_refused() {
-        assert_eq!(parse(""), Err(UsageError::NotRun));
-        assert_eq!(parse("run --seed -1"), Err(UsageError::NotASeed("-1".into())));
-        assert_eq!(parse("run --seed"), Err(UsageError::NoValue("--seed".into())));
-        assert_eq!(parse("run nonsense"), Err(UsageError::Unknown("nonsense".into())));
+    fn the_commands_of_the_manual_are_understood() {
+        for line in [
+            "dfs-sim run",
+            "dfs-sim run storm --seed 1",
+            "dfs-sim run --scenario storm --seed 1 --hours 2 --trace out --json --log info",
+            "dfs-sim replay --seed 7",
+            "dfs-sim replay --seed 7 --scenario storm --until 90s --only storage-1,12:3 --packets --trace out --build x",
+            "dfs-sim sweep --seeds 0..500",
+            "dfs-sim sweep --seeds 5..=9 --scenario storm --jobs 2 --log log --twice 20 --json",
+            "dfs-sim sweep --minutes 30",
+            "dfs-sim sweep --seeds 100.. --minutes 0.5",
+            "dfs-sim list --json",
+        ] {
+            parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_refused_with_the_reason() {
+        for (line, reason) in [
+            ("dfs-sim walk", "unrecognized subcommand"),
+            ("dfs-sim run --seed=-1", "invalid digit"),
+            ("dfs-sim run --seed", "a value is required"),
+            ("dfs-sim run nonsense", "there are: seams, calls, files, storm"),
+            ("dfs-sim run storm --scenario storm", "cannot be used with"),
+            ("dfs-sim run --hours 0", "is no number of hours"),
+            ("dfs-sim run --hours many", "is no number of hours"),
+            ("dfs-sim replay", "--seed <SEED>"),
+            ("dfs-sim replay --seed 1 --until soon", "is no time"),
+            ("dfs-sim sweep", "--seeds"),
+            ("dfs-sim sweep --seeds 9..9", "has no seeds"),
+            ("dfs-sim sweep --seeds many", "is no range"),
+            ("dfs-sim sweep --seeds 0..9 --twice 101", "0..=100"),
+            ("dfs-sim sweep --seeds 0..9 --jobs 0", "1..="),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert!(error.to_string().contains(reason), "{line}: {error}");
+            assert_eq!(error.exit_code(), i32::from(USAGE));
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! Deliberately absent: production behaviour of any kind, and the seeding of the operating system's randomness, which
 //! only the executable does.
 
+pub mod build;
 pub mod clock;
 pub mod cluster;
 pub mod command;
@@ -22,10 +23,12 @@ pub mod network;
 pub mod offload;
 pub mod oracle;
 pub mod random;
+pub mod report;
 pub mod runner;
 pub mod scenario;
 pub mod stage;
 pub mod swarm;
+pub mod sweep;
 pub mod trace;
 pub mod verdict;
 pub mod work;

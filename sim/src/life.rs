@@ -38,7 +38,7 @@ pub const LINEARIZABLE: &str = "linearizable";
 const CONTESTED: u64 = 10;
 
 /// How often the machines are looked at.
-const JUDGED_EVERY: Duration = Duration::from_secs(3);
+const JUDGED_EVERY: Duration = Duration::from_secs(8);
 
 /// Bytes of a group.
 const GROUP_BYTES: u64 = CHUNK_BYTES as u64 * CHUNKS_PER_GROUP as u64;
@@ -121,10 +121,12 @@ async fn rounds(
         stage.until_whole(judge.user).await?;
         judge.shared.tally.recovery("round", healed.elapsed());
         let name = FileName::new(format!("probe/{number}"))?;
-        if judge.upload(&name, random.within(0..=2 * u64::from(CHUNK_BYTES)), Manner::Plain).await? != Outcome::Done {
+        if judge.upload(&name, random.within(0..=2 * u64::from(CHUNK_BYTES)), Manner::Plain).await?.outcome
+            != Outcome::Done
+        {
             return Err(Failure::liveness(SERVES_AGAIN, format!("{name} cannot be written")).into());
         }
-        if !matches!(judge.read(&name, false).await?, Outcome::Found(_)) {
+        if !matches!(judge.read(&name, false).await?.outcome, Outcome::Found(_)) {
             return Err(Failure::liveness(SERVES_AGAIN, format!("{name} cannot be read")).into());
         }
         stage.judge(&judge.shared.oracle, Depth::News)?;
@@ -183,7 +185,7 @@ async fn day(work: Work<'_>, mut random: Random, gate: &Gate, plan: &Plan) -> Ve
                     work.read(name, random.chance(500_000)).await?;
                 }
             }
-            _ => work.list(&everywhere, &contested).await?,
+            _ => drop(work.list(&everywhere, &contested).await?),
         }
         gate.busy.set(gate.busy.get() - 1);
     }
@@ -200,7 +202,7 @@ async fn write(work: Work<'_>, name: &FileName, random: &mut Random) -> Verdict 
         _ => Manner::Vanishing(Duration::from_millis(random.within(0..=1_500))),
     };
     let again = random.chance(500_000);
-    if work.upload(name, length, manner).await? == Outcome::Unknown && again {
+    if work.upload(name, length, manner).await?.outcome == Outcome::Unknown && again {
         work.upload(name, length, Manner::Plain).await?;
     }
     Ok(())
@@ -228,7 +230,7 @@ fn pick<'n>(names: &'n [FileName], random: &mut Random) -> Option<&'n FileName> 
 async fn look_at_everything(judge: Work<'_>) -> Verdict {
     let oracle = &judge.shared.oracle;
     for name in oracle.names() {
-        let outcome = judge.read(&name, true).await?;
+        let outcome = judge.read(&name, true).await?.outcome;
         if let Some(kept) = oracle.kept_as(&name) {
             judge.shared.tally.checked(KEPT, 1);
             if outcome != Outcome::Found(kept.content) {

@@ -5,5 +5,5 @@ mod interposition;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    dfs_sim::command::run(std::env::args().skip(1), interposition::seed_thread)
+    dfs_sim::command::run(std::env::args_os(), interposition::seed_thread)
 }

@@ -213,11 +213,7 @@ impl SimNetwork {
             let packet =
                 Packet { from: port.address, to: transmit.destination, ecn: transmit.ecn, payload: payload.into() };
             let fate = state.send(packet, now);
-            self.0.trace.record_bytes(
-                fate,
-                format_args!("{:>18} > {:<18} {:>5}", port.address, transmit.destination, payload.len()),
-                payload,
-            );
+            self.0.trace.packet(fate, port.address, transmit.destination, payload.len(), payload);
         }
         if state.earliest() != earliest {
             self.0.arrivals.notify_one();
@@ -267,7 +263,7 @@ impl SimNetwork {
                     "overflow"
                 }
             };
-            self.0.trace.record(outcome, format_args!("{from:>18} > {to:<18} {bytes:>5}"));
+            self.0.trace.packet(outcome, from, to, bytes, &[]);
         }
         state.earliest()
     }

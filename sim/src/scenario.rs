@@ -1,33 +1,50 @@
 //! The scenarios: what is done to a simulated world, and what must hold.
 
 mod calls;
+mod failing;
 mod files;
+mod leak;
 mod seams;
 mod storm;
 mod written;
+
+pub use failing::Failing;
+pub use leak::Leak;
 
 use crate::network::Link;
 use crate::verdict::Verdict;
 use crate::world::{SimWorld, WorldSettings};
 
 /// A scenario.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scenario {
     /// Draws on every seam and on every source of randomness that libraries use: proves the world itself.
     Seams,
     /// Nodes call each other over a bad network: proves the transport.
     Calls,
     /// A user's files survive the end of the leader: proves the whole system.
-    #[default]
     Files,
     /// Users work while nodes crash and the network is cut, over and over: looks for what the system cannot stand.
     Storm,
     /// A random cluster lives through a random swarm of faults, and every promise is checked.
     Life,
+    /// Fails in one way: proves that failures are told apart. Not listed.
+    Failing(Failing),
+    /// Draws on what is not its own: proves that this is found. Not listed.
+    Leak(Leak),
 }
 
+/// No scenario has that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no scenario {0:?}; there are: {known}", known = Scenario::ALL.map(Scenario::name).join(", "))]
+pub struct UnknownScenario(String);
+
 impl Scenario {
-    const ALL: [Scenario; 5] = [Scenario::Seams, Scenario::Calls, Scenario::Files, Scenario::Storm, Scenario::Life];
+    /// The one that is run if none is named.
+    pub const DEFAULT: Scenario = Scenario::Life;
+
+    /// All that are listed.
+    pub const ALL: [Scenario; 5] = [Scenario::Seams, Scenario::Calls, Scenario::Files, Scenario::Storm, Scenario::Life];
 
     /// Its name on the command line.
     #[must_use]
@@ -38,13 +55,34 @@ impl Scenario {
             Scenario::Files => "files",
             Scenario::Storm => "storm",
             Scenario::Life => "life",
+            Scenario::Failing(how) => how.name(),
+            Scenario::Leak(leak) => leak.name(),
         }
     }
 
-    /// The scenario of that name.
+    /// What it is, in a sentence.
     #[must_use]
-    pub fn named(name: &str) -> Option<Scenario> {
-        Scenario::ALL.into_iter().find(|scenario| scenario.name() == name)
+    pub fn description(self) -> &'static str {
+        match self {
+            Scenario::Seams => "machines draw on every seam and every source of randomness, and lose power",
+            Scenario::Calls => "nodes call each other over a bad network, and some of them crash",
+            Scenario::Files => "a user's files survive the end of the leader",
+            Scenario::Storm => "users work while nodes crash and the network is cut, over and over",
+            Scenario::Life => "a random cluster lives through a random swarm of faults, and every promise is checked",
+            Scenario::Failing(_) => "fails, to prove that failures are told apart",
+            Scenario::Leak(_) => "leaks, to prove that leaks are found",
+        }
+    }
+
+    /// The scenario of that name, listed or not.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn named(name: &str) -> Result<Scenario, UnknownScenario> {
+        let failing = Failing::ALL.map(Scenario::Failing);
+        let leaks = Leak::ALL.map(Scenario::Leak);
+        let mut all = Scenario::ALL.into_iter().chain(failing).chain(leaks);
+        all.find(|scenario| scenario.name() == name).ok_or_else(|| UnknownScenario(name.to_owned()))
     }
 
     /// The world that it plays in.
@@ -54,6 +92,7 @@ impl Scenario {
             Scenario::Seams | Scenario::Calls | Scenario::Files | Scenario::Storm | Scenario::Life => {
                 WorldSettings { link: Link::lossy(), ..WorldSettings::default() }
             }
+            Scenario::Failing(_) | Scenario::Leak(_) => WorldSettings::default(),
         }
     }
 
@@ -68,6 +107,8 @@ impl Scenario {
             Scenario::Files => files::play(world).await,
             Scenario::Storm => storm::play(world).await,
             Scenario::Life => crate::life::play(world).await,
+            Scenario::Failing(how) => failing::play(how, world).await,
+            Scenario::Leak(leak) => leak::play(leak, world).await,
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::cluster::User;
 use crate::history::{History, Operation, Outcome};
 use crate::oracle::{Attempt, Oracle};
 use crate::trace::Trace;
-use crate::verdict::{AnyError, Failure, Tally, Verdict};
+use crate::verdict::{AnyError, Failure, Tally};
 use dfs_client::{ClientError, DownloadRequest, Sink, UploadRequest};
 use dfs_core::name::FileName;
 use dfs_core::unit::ChunkSize;
@@ -63,6 +63,15 @@ pub enum Manner {
     Vanishing(Duration),
 }
 
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What the user was told.
+    pub words: String,
+}
+
 /// One user at work.
 #[derive(Clone, Copy)]
 pub struct Work<'w> {
@@ -88,18 +97,19 @@ impl Work<'_> {
         })
     }
 
-    fn note(&self, what: &'static str, name: &FileName, began: Instant, outcome: Outcome, words: impl fmt::Display) {
+    fn note(&self, what: &'static str, name: &FileName, began: Instant, outcome: Outcome, words: String) -> Ended {
         self.shared.tally.operation(what, word(outcome));
-        let words = words.to_string().replace('\n', "; ");
+        let words = words.replace('\n', "; ");
         let (user, took) = (self.number, began.elapsed());
         self.shared.trace.record(what, format_args!("user-{user} {name}: {words} ({} ms)", took.as_millis()));
+        Ended { outcome, words }
     }
 
     /// Uploads a new file.
     ///
     /// # Errors
     /// It does not end.
-    pub async fn upload(&self, name: &FileName, length: u64, manner: Manner) -> Result<Outcome, AnyError> {
+    pub async fn upload(&self, name: &FileName, length: u64, manner: Manner) -> Result<Ended, AnyError> {
         let attempt = self.shared.oracle.begin(name, length);
         let call = self.shared.history.invoke(self.number, name, Operation::Create { content: attempt.id });
         let began = Instant::now();
@@ -119,8 +129,7 @@ impl Work<'_> {
             Some(Err(error)) => (Outcome::Unknown, error.to_string()),
         };
         self.shared.history.respond(call, outcome);
-        self.note("upload", name, began, outcome, words);
-        Ok(outcome)
+        Ok(self.note("upload", name, began, outcome, words))
     }
 
     async fn send(&self, attempt: &Attempt, name: &FileName, manner: Manner) -> Result<FileInfo, ClientError> {
@@ -139,7 +148,7 @@ impl Work<'_> {
     ///
     /// # Errors
     /// It does not end.
-    pub async fn delete(&self, name: &FileName) -> Result<Outcome, AnyError> {
+    pub async fn delete(&self, name: &FileName) -> Result<Ended, AnyError> {
         self.shared.oracle.deletes(name);
         let call = self.shared.history.invoke(self.number, name, Operation::Delete);
         let began = Instant::now();
@@ -150,37 +159,34 @@ impl Work<'_> {
             Err(error) => (Outcome::Unknown, error.to_string()),
         };
         self.shared.history.respond(call, outcome);
-        self.note("delete", name, began, outcome, words);
-        Ok(outcome)
+        Ok(self.note("delete", name, began, outcome, words))
     }
 
     /// Looks a name up.
     ///
     /// # Errors
     /// It does not end, or tells of what nobody wrote.
-    pub async fn stat(&self, name: &FileName) -> Result<Outcome, AnyError> {
+    pub async fn stat(&self, name: &FileName) -> Result<Ended, AnyError> {
         let call = self.shared.history.invoke(self.number, name, Operation::Stat);
         let began = Instant::now();
         let looking = self.user.client().stat(FileTarget::Name(name.clone()));
         let found = self.finish("stat", name, looking).await?;
         let (outcome, words) = self.seen(found)?;
         self.shared.history.respond(call, outcome);
-        self.note("stat", name, began, outcome, words);
-        Ok(outcome)
+        Ok(self.note("stat", name, began, outcome, words))
     }
 
     /// Reads a file, by its name or by the id that its name leads to, and compares every byte.
     ///
     /// # Errors
     /// It does not end, or gives what nobody wrote.
-    pub async fn read(&self, name: &FileName, by_id: bool) -> Result<Outcome, AnyError> {
+    pub async fn read(&self, name: &FileName, by_id: bool) -> Result<Ended, AnyError> {
         let call = self.shared.history.invoke(self.number, name, Operation::Read);
         let began = Instant::now();
         let read = self.finish("read", name, self.fetch(name, by_id)).await??;
         let (outcome, words) = self.seen(read)?;
         self.shared.history.respond(call, outcome);
-        self.note("read", name, began, outcome, words);
-        Ok(outcome)
+        Ok(self.note("read", name, began, outcome, words))
     }
 
     async fn fetch(&self, name: &FileName, by_id: bool) -> Result<Result<FileInfo, ClientError>, AnyError> {
@@ -214,7 +220,7 @@ impl Work<'_> {
     ///
     /// # Errors
     /// It does not end, or tells of what nobody wrote.
-    pub async fn list(&self, prefix: &FileName, names: &[FileName]) -> Verdict {
+    pub async fn list(&self, prefix: &FileName, names: &[FileName]) -> Result<Ended, AnyError> {
         let since = self.shared.history.moment();
         let began = Instant::now();
         let all = async {
@@ -240,8 +246,7 @@ impl Work<'_> {
             };
             self.shared.history.observe(self.number, name, since, Operation::List, outcome);
         }
-        self.note("list", prefix, began, outcome, words);
-        Ok(())
+        Ok(self.note("list", prefix, began, outcome, words))
     }
 
     /// What a look at a name came to.

@@ -12,6 +12,7 @@ struct Kid(&'static str, Diary);
 enum KidMessage {
     Panic,
     Ping(ractor::RpcReplyPort<&'static str>),
+    Whose(ractor::RpcReplyPort<Option<String>>),
 }
 
 impl Actor for Kid {
@@ -39,6 +40,10 @@ impl Actor for Kid {
             KidMessage::Panic => panic!("asked to"),
             KidMessage::Ping(port) => {
                 let _ = port.send(self.0);
+                Ok(())
+            }
+            KidMessage::Whose(port) => {
+                let _ = port.send(Scope::current().map(|scope| scope.name().to_owned()));
                 Ok(())
             }
         }
@@ -73,6 +78,22 @@ async fn wait_for(diary: &Diary, expected: &[&str]) {
 
 async fn ping(seat: &Seat<KidMessage>) -> Result<&'static str, crate::seat::AskError> {
     seat.ask(KidMessage::Ping, Instant::now() + Duration::from_secs(5)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_belong_to_the_scope_that_the_tree_was_started_in_after_restarts_too() {
+    let world = dfs_transport::world::World::production("node");
+    let (supervisor, seats, diary) = world.scope.enter(start(Strategy::OneForOne, 3)).await;
+    let whose =
+        async |seat: &Seat<KidMessage>| seat.ask(KidMessage::Whose, Instant::now() + Duration::from_secs(5)).await;
+    assert_eq!(whose(&seats[1]).await.unwrap().as_deref(), Some("node"));
+    assert!(seats[1].cast(KidMessage::Panic).is_ok());
+    wait_for(&diary, &["+a", "+b", "+c", "+b"]).await;
+    assert_eq!(whose(&seats[1]).await.unwrap().as_deref(), Some("node"));
+    supervisor.stop().await;
+    let (supervisor, seats, _) = start(Strategy::OneForOne, 3).await;
+    assert_eq!(whose(&seats[0]).await.unwrap(), None);
+    supervisor.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,8 @@ use crate::cluster::Member;
 use crate::disk::SimDisk;
 use crate::key_value::ModelStores;
 use crate::verdict::Failure;
-use dfs_actors::chunk_store::inspect::{RecordKey, StoredRecord, records};
+use dfs_actors::chunk_store::inspect::{RecordKey, StoredRecord, records, segment_path};
+use dfs_actors::chunk_store::record::Layout;
 use dfs_actors::raft::inspect::{LogPlace, StoredEntry, StoredVote};
 use dfs_core::checksum::Digest;
 use dfs_core::id::{ChunkId, NodeId, Role, StoreId};
@@ -166,6 +167,19 @@ pub fn whole_records(disk: &SimDisk, without_rot: bool) -> Result<WholeRecords, 
         found => found.map_err(|error| unreadable("a disk", error))?,
     };
     Ok(found.iter().filter_map(|record| Some((record.key, record.whole()?))).collect())
+}
+
+/// Where the middle of a chunk's payload lies on a disk, by path and offset, if there is a whole copy of it.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn payload_place(disk: &SimDisk, chunk: ChunkId) -> Result<Option<(String, u64)>, Failure> {
+    let found = records(&*disk.durable_copy(false).mount()).map_err(|error| unreadable("a disk", error))?;
+    let whole = found.iter().filter(|record| record.key.chunk == chunk && record.whole().is_some());
+    Ok(whole.max_by_key(|record| record.key.epoch).map(|record| {
+        let begins = u64::from(Layout::of(record.length).payload_offset);
+        (segment_path(record.position.segment), record.position.offset + begins + u64::from(record.length / 2))
+    }))
 }
 
 /// Looks at machines.

@@ -7,10 +7,10 @@
 use crate::cluster::{Cluster, User};
 use crate::history::Outcome;
 use crate::inspect::Depth;
-use crate::linearizability;
+use crate::judgement::look_at_everything;
 use crate::random::Random;
 use crate::scenario::{alive_tasks, check_tasks};
-use crate::stage::{RECOVERS, Stage};
+use crate::stage::{ACTORS_STAY, RECOVERS, Stage};
 use crate::swarm::Plan;
 use crate::verdict::{Failure, Verdict};
 use crate::work::{CHUNK_BYTES, Manner, OPERATION_WITHIN, Shared, Work};
@@ -27,12 +27,6 @@ pub const STANDARD: Duration = Duration::from_secs(600);
 
 /// Once the faults are over a write succeeds, and is read.
 pub const SERVES_AGAIN: &str = "serves-again";
-
-/// Every acknowledged file that nobody asked to delete is there, and can be read.
-pub const KEPT: &str = "acknowledged-files-are-kept";
-
-/// What users saw of each name is what a single copy of it would have shown (Herlihy and Wing 1990).
-pub const LINEARIZABLE: &str = "linearizable";
 
 /// Names that all users fight for.
 const CONTESTED: u64 = 10;
@@ -83,7 +77,7 @@ pub async fn play(world: &mut SimWorld) -> Verdict {
     tokio::try_join!(futures_util::future::try_join_all(days), faults)?;
     look_at_everything(judge).await?;
     stage.judge(&shared.oracle, Depth::Everything)?;
-    stage.cluster.no_actor_failed(&users[0]).await.map_err(|error| Failure::crash("no-actor-fails", error))?;
+    stage.cluster.no_actor_failed(&users[0]).await.map_err(|error| Failure::crash(ACTORS_STAY, error))?;
     let half = random.chance(500_000);
     stage.cluster.end(half).await;
     users.iter_mut().for_each(User::crash);
@@ -224,24 +218,4 @@ fn length(random: &mut Random) -> u64 {
 fn pick<'n>(names: &'n [FileName], random: &mut Random) -> Option<&'n FileName> {
     let last = names.len().checked_sub(1)?;
     names.get(usize::try_from(random.within(0..=last as u64)).ok()?)
-}
-
-/// Reads every name, and judges the whole history.
-async fn look_at_everything(judge: Work<'_>) -> Verdict {
-    let oracle = &judge.shared.oracle;
-    for name in oracle.names() {
-        let outcome = judge.read(&name, true).await?.outcome;
-        if let Some(kept) = oracle.kept_as(&name) {
-            judge.shared.tally.checked(KEPT, 1);
-            if outcome != Outcome::Found(kept.content) {
-                let detail = format!("{name} holds content {}, and was read as {outcome:?}", kept.content);
-                return Err(Failure::correctness(KEPT, detail).into());
-            }
-        }
-    }
-    match linearizability::check(&judge.shared.history) {
-        Ok(checked) => judge.shared.tally.checked(LINEARIZABLE, checked.operations),
-        Err(error) => return Err(Failure::correctness(LINEARIZABLE, error).into()),
-    }
-    Ok(())
 }

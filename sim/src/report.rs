@@ -229,10 +229,10 @@ mod tests {
 
     #[test]
     fn a_replay_names_all_that_was_said() {
-        let subject = Subject { scenario: "storm".to_owned(), seed: 7, hours: None };
-        assert_eq!(subject.replay("0.1.0+ab"), "dfs-sim replay --scenario storm --seed 7 --build 0.1.0+ab");
+        let subject = Subject { scenario: "life".to_owned(), seed: 7, hours: None };
+        assert_eq!(subject.replay("0.1.0+ab"), "dfs-sim replay --scenario life --seed 7 --build 0.1.0+ab");
         let subject = Subject { hours: Some(2.5), ..subject };
-        assert_eq!(subject.replay("0.1.0"), "dfs-sim replay --scenario storm --seed 7 --hours 2.5 --build 0.1.0");
+        assert_eq!(subject.replay("0.1.0"), "dfs-sim replay --scenario life --seed 7 --hours 2.5 --build 0.1.0");
     }
 
     #[test]

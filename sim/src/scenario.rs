@@ -5,7 +5,7 @@ mod failing;
 mod files;
 mod leak;
 mod seams;
-mod storm;
+pub mod stories;
 mod written;
 
 pub use failing::Failing;
@@ -24,10 +24,10 @@ pub enum Scenario {
     Calls,
     /// A user's files survive the end of the leader: proves the whole system.
     Files,
-    /// Users work while nodes crash and the network is cut, over and over: looks for what the system cannot stand.
-    Storm,
     /// A random cluster lives through a random swarm of faults, and every promise is checked.
     Life,
+    /// The story of that name.
+    Story(&'static str),
     /// Fails in one way: proves that failures are told apart. Not listed.
     Failing(Failing),
     /// Draws on what is not its own: proves that this is found. Not listed.
@@ -36,7 +36,7 @@ pub enum Scenario {
 
 /// No scenario has that name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no scenario {0:?}; there are: {known}", known = Scenario::ALL.map(Scenario::name).join(", "))]
+#[error("there is no scenario {0:?}; there are: {known}", known = Scenario::all().iter().map(|scenario| scenario.name()).collect::<Vec<_>>().join(", "))]
 pub struct UnknownScenario(String);
 
 impl Scenario {
@@ -44,7 +44,11 @@ impl Scenario {
     pub const DEFAULT: Scenario = Scenario::Life;
 
     /// All that are listed.
-    pub const ALL: [Scenario; 5] = [Scenario::Seams, Scenario::Calls, Scenario::Files, Scenario::Storm, Scenario::Life];
+    #[must_use]
+    pub fn all() -> Vec<Scenario> {
+        let stories = stories::all().into_iter().map(|story| Scenario::Story(story.name()));
+        [Scenario::Life, Scenario::Files, Scenario::Calls, Scenario::Seams].into_iter().chain(stories).collect()
+    }
 
     /// Its name on the command line.
     #[must_use]
@@ -53,7 +57,7 @@ impl Scenario {
             Scenario::Seams => "seams",
             Scenario::Calls => "calls",
             Scenario::Files => "files",
-            Scenario::Storm => "storm",
+            Scenario::Story(name) => name,
             Scenario::Life => "life",
             Scenario::Failing(how) => how.name(),
             Scenario::Leak(leak) => leak.name(),
@@ -67,7 +71,7 @@ impl Scenario {
             Scenario::Seams => "machines draw on every seam and every source of randomness, and lose power",
             Scenario::Calls => "nodes call each other over a bad network, and some of them crash",
             Scenario::Files => "a user's files survive the end of the leader",
-            Scenario::Storm => "users work while nodes crash and the network is cut, over and over",
+            Scenario::Story(name) => stories::named(name).map_or("", |story| story.sentence()),
             Scenario::Life => "a random cluster lives through a random swarm of faults, and every promise is checked",
             Scenario::Failing(_) => "fails, to prove that failures are told apart",
             Scenario::Leak(_) => "leaks, to prove that leaks are found",
@@ -81,7 +85,7 @@ impl Scenario {
     pub fn named(name: &str) -> Result<Scenario, UnknownScenario> {
         let failing = Failing::ALL.map(Scenario::Failing);
         let leaks = Leak::ALL.map(Scenario::Leak);
-        let mut all = Scenario::ALL.into_iter().chain(failing).chain(leaks);
+        let mut all = Scenario::all().into_iter().chain(failing).chain(leaks);
         all.find(|scenario| scenario.name() == name).ok_or_else(|| UnknownScenario(name.to_owned()))
     }
 
@@ -89,7 +93,7 @@ impl Scenario {
     #[must_use]
     pub fn world(self) -> WorldSettings {
         match self {
-            Scenario::Seams | Scenario::Calls | Scenario::Files | Scenario::Storm | Scenario::Life => {
+            Scenario::Seams | Scenario::Calls | Scenario::Files | Scenario::Life | Scenario::Story(_) => {
                 WorldSettings { link: Link::lossy(), ..WorldSettings::default() }
             }
             Scenario::Failing(_) | Scenario::Leak(_) => WorldSettings::default(),
@@ -105,7 +109,10 @@ impl Scenario {
             Scenario::Seams => seams::play(world).await,
             Scenario::Calls => calls::play(world).await,
             Scenario::Files => files::play(world).await,
-            Scenario::Storm => storm::play(world).await,
+            Scenario::Story(name) => match stories::named(name) {
+                Some(story) => story.play(world).await,
+                None => Err(UnknownScenario(name.to_owned()).into()),
+            },
             Scenario::Life => crate::life::play(world).await,
             Scenario::Failing(how) => failing::play(how, world).await,
             Scenario::Leak(leak) => leak::play(leak, world).await,

@@ -6,7 +6,7 @@
 use crate::cluster::{Cluster, Member, NodeName, SETTLE, User};
 use crate::disk::{Crash, DiskSettings};
 use crate::fault::{Fault, FaultKind};
-use crate::inspect::{Depth, Site, whole_records};
+use crate::inspect::{Depth, Site, payload_place, whole_records};
 use crate::invariant::losses::Losses;
 use crate::invariant::{AcknowledgedFile, Invariants, Load, Told};
 use crate::network::{Link, SimNetwork};
@@ -16,7 +16,7 @@ use crate::random::Random;
 use crate::trace::Trace;
 use crate::verdict::{AnyError, Failure, Tally, Verdict};
 use crate::world::{MachineSnapshot, SimWorld};
-use dfs_core::id::Role;
+use dfs_core::id::{ChunkId, ChunkIndex, FileId, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -24,6 +24,9 @@ use tokio::time::{Instant, timeout};
 
 /// A node ends by itself only if its disk or its store failed.
 pub const NODES_STAY: &str = "nodes-stay";
+
+/// No actor fails that no fault excuses.
+pub const ACTORS_STAY: &str = "actors-stay";
 
 /// Once the faults are over, everything serves again, without help.
 pub const RECOVERS: &str = "recovers";
@@ -217,6 +220,39 @@ impl Stage {
             }
             FaultKind::Rot | FaultKind::ClockJump => {}
         }
+        Ok(())
+    }
+
+    /// Undoes every fault of a node, and starts it.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn mend_all(&mut self, node: NodeName) -> Verdict {
+        let present: Vec<Fault> = self.present.clone();
+        for fault in present.into_iter().filter(|fault| fault.node == node) {
+            self.mend(fault).await?;
+        }
+        self.start(node).await
+    }
+
+    /// Expects a node to end by itself.
+    pub fn excuse(&mut self, node: NodeName) {
+        self.excused.insert(node);
+    }
+
+    /// Flips a bit in a node's copy of a chunk.
+    ///
+    /// # Errors
+    /// It has none.
+    pub fn rot_chunk(&mut self, node: NodeName, file: FileId, index: ChunkIndex) -> Verdict {
+        let disk = self.cluster.member(node)?.machine().disk().clone();
+        let chunk = ChunkId { file, index };
+        let before = whole_records(&disk, true)?;
+        let place = payload_place(&disk, chunk)?.ok_or_else(|| format!("{node} has no copy of chunk {chunk}"))?;
+        disk.flip_bit(&place.0, place.1, 3)?;
+        self.tally.fault(FaultKind::Rot.name());
+        self.trace.record("rot", format_args!("{node} chunk {chunk} at {} byte {}", place.0, place.1));
+        self.losses.note(node.id, &before, &whole_records(&disk, false)?);
         Ok(())
     }
 

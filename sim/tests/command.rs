@@ -133,7 +133,7 @@ fn an_unknown_scenario_lists_the_known_ones_and_runs_nothing() {
         let ran = run(command);
         assert_eq!(ran.code, Some(2));
         assert!(
-            ran.stderr.contains("there is no scenario \"nonsense\"; there are: seams, calls, files, storm"),
+            ran.stderr.contains("there is no scenario \"nonsense\"; there are: life, files, calls, seams"),
             "{}",
             ran.stderr
         );
@@ -249,8 +249,8 @@ fn an_interrupted_sweep_keeps_its_log_and_ends_its_processes() {
 #[test]
 fn the_list_has_scenarios_but_none_of_the_proofs() {
     let listed = run("list");
-    assert!(listed.stdout.contains("\n  storm  users work while"), "{}", listed.stdout);
+    assert!(listed.stdout.contains("  a random cluster lives through"), "{}", listed.stdout);
     assert!(!listed.stdout.contains("fail-") && !listed.stdout.contains("leak-"));
     let json = run("list --json").json();
-    assert!(json["scenarios"]["storm"].is_string() && json["faults"].is_object() && json["invariants"].is_object());
+    assert!(json["scenarios"]["life"].is_string() && json["faults"].is_object() && json["invariants"].is_object());
 }

@@ -1,6 +1,9 @@
 //! `list`: scenarios, faults and invariants, a sentence each.
 
 use super::print;
+use crate::fault::FaultKind;
+use crate::invariant::Invariants;
+use crate::judgement::PROMISES;
 use crate::scenario::Scenario;
 use clap::Args;
 use serde::Serialize;
@@ -25,15 +28,13 @@ pub(super) struct ListArgs {
 type Entry = (&'static str, &'static str);
 
 /// The faults that can happen.
-fn faults() -> &'static [Entry] {
-    // The fault language lists its own here.
-    &[]
+fn faults() -> Vec<Entry> {
+    FaultKind::ALL.iter().map(|kind| (kind.name(), kind.sentence())).collect()
 }
 
 /// The invariants that are checked.
-fn invariants() -> &'static [Entry] {
-    // The invariants list themselves here.
-    &[]
+fn invariants() -> Vec<Entry> {
+    [Invariants::list(), PROMISES.to_vec()].concat()
 }
 
 /// Everything there is, by what it is.
@@ -46,19 +47,20 @@ struct Listing {
 
 impl ListArgs {
     pub(super) fn run(self) -> ExitCode {
-        let scenarios: Vec<Entry> = Scenario::ALL.map(|scenario| (scenario.name(), scenario.description())).to_vec();
+        let scenarios = Scenario::all().into_iter().map(|scenario| (scenario.name(), scenario.description()));
+        let scenarios: Vec<Entry> = scenarios.collect();
         if self.json {
             let sorted = |entries: &[Entry]| entries.iter().copied().collect();
             let listing =
-                Listing { scenarios: sorted(&scenarios), faults: sorted(faults()), invariants: sorted(invariants()) };
+                Listing { scenarios: sorted(&scenarios), faults: sorted(&faults()), invariants: sorted(&invariants()) };
             let line = serde_json::to_string(&listing).expect("a listing is made of text");
             print(format_args!("{line}\n"));
         } else {
-            let parts = [("scenarios", &scenarios[..]), ("faults", faults()), ("invariants", invariants())];
+            let parts = [("scenarios", scenarios), ("faults", faults()), ("invariants", invariants())];
             let shown = parts.into_iter().filter(|(_, entries)| !entries.is_empty());
             print(format_args!(
                 "{}",
-                shown.map(|(heading, entries)| table(heading, entries)).collect::<Vec<_>>().join("\n")
+                shown.map(|(heading, entries)| table(heading, &entries)).collect::<Vec<_>>().join("\n")
             ));
         }
         ExitCode::SUCCESS

@@ -17,7 +17,7 @@ use tracing::level_filters::LevelFilter;
 const EXAMPLES: &str = "\
 Examples:
   dfs-sim run --seed 7
-  dfs-sim run storm --seed 7
+  dfs-sim run life --seed 7
   dfs-sim run --seed 7 --hours 2
   dfs-sim run --seed 7 --json
 

@@ -95,7 +95,7 @@ mod tests {
     fn a_log_is_read_again_without_lines_that_are_cut_off_or_of_other_builds() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
-        let subject = |seed| Subject { scenario: "storm".to_owned(), seed, hours: None };
+        let subject = |seed| Subject { scenario: "life".to_owned(), seed, hours: None };
         let entry = |seed| Entry { summary: Summary::empty(subject(seed)), repetition: Some(Repetition::Same) };
         let mut log = Log::open(&path).unwrap();
         log.append(&entry(1)).unwrap();

@@ -127,7 +127,7 @@ mod tests {
     use crate::verdict::Failure;
 
     fn entry(seed: u64, failure: Option<&str>) -> Entry {
-        let subject = Subject { scenario: "storm".to_owned(), seed, hours: None };
+        let subject = Subject { scenario: "life".to_owned(), seed, hours: None };
         let failure = failure.map(|kind| {
             let failure = FailureSummary::new(&Failure::crash("a promise", "was broken"), &subject, "b");
             FailureSummary { kind: kind.to_owned(), ..failure }

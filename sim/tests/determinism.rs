@@ -43,6 +43,43 @@ fn the_whole_system_is_deterministic_under_the_end_of_its_leader() {
     the_trace_is_a_function_of_the_seed("files");
 }
 
+/// Nobody watches.
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn ended(&mut self, _: &Entry, _: &Total) {}
+    fn tick(&mut self, _: &Total) {}
+}
+
+/// Sweeps one seed of a scenario, twice.
+async fn sweep_twice(scenario: &str) -> Total {
+    let launch = Launch {
+        program: PROGRAM.into(),
+        scenario: scenario.to_owned(),
+        hours: None,
+        wall_limit: Duration::from_secs(60),
+    };
+    let seeds = "9..10".parse().expect("a range of seeds");
+    let settings = SweepSettings { launch, seeds, duration: None, jobs: 1, twice_percent: 10 };
+    let swept = sweep::run(&settings, &mut Log::default(), &mut Unwatched, std::future::pending()).await;
+    swept.expect("processes start")
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts")
+}
+
+/// The sweep finds that the seed does not repeat, and names the line that the leak wrote as the first that differs.
+fn the_leak_is_found(scenario: &str) {
+    let total = runtime().block_on(sweep_twice(scenario));
+    let failure = &total.failures[&9];
+    assert_eq!((failure.kind.as_str(), total.exit_code()), (sweep::DETERMINISM, 4), "{scenario}: {failure}");
+    let differing: Vec<&str> = failure.detail.lines().filter(|line| line.contains(scenario)).collect();
+    let [one, another] = differing[..] else { panic!("{scenario}: {failure}") };
+    assert!(one.trim_start().starts_with("one ") && another.trim_start().starts_with("another "), "{failure}");
+    assert_ne!(one.split_once(scenario), another.split_once(scenario));
+}
+
 #[test]
 fn the_wall_clock_is_found() {
     the_leak_is_found("leak-wall-clock");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Digits of a commit that tell it from others.
 const COMMIT_DIGITS: usize = 10;
 
-#[cfg_attr(test, allow(dead_code, reason = "tests ask for the commit alone"))]
+#[allow(dead_code, reason = "its test asks for the commit alone")]
 fn main() {
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").expect("cargo tells")).join("..");
     let version = std::env::var("CARGO_PKG_VERSION").expect("cargo tells");

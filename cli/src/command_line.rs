@@ -20,7 +20,8 @@ fn after_help() -> String {
            dfs-cli cluster up -d                     start a local cluster in the background\n  \
            dfs-cli upload --file photo.jpg           store a file in it\n  \
            dfs-cli download --name photo.jpg         get it back\n  \
-           dfs-cli cluster down                      stop the cluster; its data stays\n\n\
+           dfs-cli cluster down                      stop the cluster; its data stays\n  \
+           dfs-cli sim run --seed 7                  doubt it: a simulated cluster under faults\n\n\
          {}",
         Exit::help()
     )
@@ -82,6 +83,9 @@ mod tests {
             "dfs-cli status --json",
             "dfs-cli nodes --json",
             "dfs-cli demo file --keep",
+            "dfs-cli sim",
+            "dfs-cli sim --help",
+            "dfs-cli sim run storm --seed 7 --json",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

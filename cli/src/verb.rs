@@ -8,6 +8,7 @@ mod download;
 mod list;
 mod node;
 mod nodes;
+mod sim;
 mod stat;
 mod status;
 mod upload;
@@ -40,6 +41,8 @@ pub enum Verb {
     Certs(certs::CertsArgs),
     /// See a cluster lose its leader and a storage node, and give a file back intact
     Demo(demo::DemoArgs),
+    /// Run whole simulated clusters on virtual time, from a seed
+    Sim(sim::SimArgs),
 }
 
 impl Verb {
@@ -60,6 +63,7 @@ impl Verb {
             Verb::Node(arguments) => arguments.run(),
             Verb::Certs(arguments) => arguments.run(),
             Verb::Demo(arguments) => arguments.run(),
+            Verb::Sim(arguments) => arguments.run(),
         }
     }
 }

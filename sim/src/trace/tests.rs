@@ -44,7 +44,12 @@ fn equal_traces_have_equal_hashes_and_all_that_happens_counts() {
     };
     let usual = hash("a", "bc", 2, b"x", None);
     assert_eq!(usual, hash("a", "bc", 2, b"x", None));
-    for other in [hash("ab", "c", 2, b"x", None), hash("a", "bc", 3, b"x", None), hash("a", "bc", 2, b"y", None)] {
+    for other in [
+        hash("ab", "c", 2, b"x", None),
+        hash("a", "bc", 3, b"x", None),
+        hash("a", "bc", 2, b"y", None),
+        hash("a", "bd", 2, b"x", None),
+    ] {
         assert_ne!(usual, other);
     }
     let reader = Reader { sink: Box::new(io::sink()), packets: true, only: Only::default() };

@@ -4,7 +4,8 @@
 //! once, by an authority on a machine of its own that is switched off afterwards.
 
 use crate::disk::Crash;
-use crate::verdict::AnyError;
+use crate::scenario::check_tasks;
+use crate::verdict::{AnyError, Verdict};
 use crate::world::{Machine, SimWorld};
 use dfs_actors::supervisor::GaveUp;
 use dfs_client::{Client, ClientSettings};
@@ -37,6 +38,9 @@ const SETTLE: Duration = Duration::from_secs(60);
 
 /// How often it is asked meanwhile.
 const POLL: Duration = Duration::from_millis(100);
+
+/// Tasks that were ended are gone by then.
+const ABORT_WAIT: Duration = Duration::from_secs(1);
 
 /// A node of the cluster: a machine with a certificate, which may run or not.
 pub struct Member {
@@ -256,6 +260,23 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Checks that no actor failed, ends every node and user at once, and checks that no more than `tasks_before` tasks
+    /// are left.
+    ///
+    /// # Errors
+    /// An actor failed, or tasks are left.
+    pub async fn end(mut self, mut users: Vec<User>, tasks_before: usize) -> Verdict {
+        if let Some(user) = users.first() {
+            self.no_actor_failed(user).await?;
+        }
+        self.members_mut().for_each(|member| member.crash(Crash::Power));
+        drop(self);
+        users.iter_mut().for_each(User::crash);
+        drop(users);
+        sleep(ABORT_WAIT).await;
+        check_tasks(tasks_before)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod calls;
 mod files;
+mod idle;
 mod seams;
 mod storm;
 mod written;
@@ -22,10 +23,12 @@ pub enum Scenario {
     Files,
     /// Users work while nodes crash and the network is cut, over and over: looks for what the system cannot stand.
     Storm,
+    /// A cluster without work keeps its leader and its nodes: shows what signs of life cost.
+    Idle,
 }
 
 impl Scenario {
-    const ALL: [Scenario; 4] = [Scenario::Seams, Scenario::Calls, Scenario::Files, Scenario::Storm];
+    const ALL: [Scenario; 5] = [Scenario::Seams, Scenario::Calls, Scenario::Files, Scenario::Storm, Scenario::Idle];
 
     /// Its name on the command line.
     #[must_use]
@@ -35,6 +38,7 @@ impl Scenario {
             Scenario::Calls => "calls",
             Scenario::Files => "files",
             Scenario::Storm => "storm",
+            Scenario::Idle => "idle",
         }
     }
 
@@ -51,6 +55,7 @@ impl Scenario {
             Scenario::Seams | Scenario::Calls | Scenario::Files | Scenario::Storm => {
                 WorldSettings { link: Link::lossy(), ..WorldSettings::default() }
             }
+            Scenario::Idle => WorldSettings::default(),
         }
     }
 
@@ -64,6 +69,7 @@ impl Scenario {
             Scenario::Calls => calls::play(world).await,
             Scenario::Files => files::play(world).await,
             Scenario::Storm => storm::play(world).await,
+            Scenario::Idle => idle::play(world).await,
         }
     }
 }
@@ -78,7 +84,7 @@ fn alive_tasks() -> usize {
 }
 
 /// Once everything has crashed there are as many tasks as before it was started.
-fn check_tasks(before: usize) -> Verdict {
+pub(crate) fn check_tasks(before: usize) -> Verdict {
     match alive_tasks().saturating_sub(before) {
         0 => Ok(()),
         left => Err(TasksLeft(left).into()),

@@ -5,8 +5,8 @@
 //! everything serves again without help, no node has ended by itself, no actor has failed, and no task outlives its
 //! node.
 
+use super::alive_tasks;
 use super::written::{ReadError, Written};
-use super::{alive_tasks, check_tasks};
 use crate::cluster::{Cluster, Member, User};
 use crate::disk::Crash;
 use crate::network::SimNetwork;
@@ -72,7 +72,7 @@ struct Ledger {
 pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     let before = alive_tasks();
     let (trace, network) = (world.trace().clone(), world.network().clone());
-    let (mut cluster, mut users) = Cluster::prepare(world, METADATA_NODES, STORAGE_NODES, USERS)?;
+    let (mut cluster, users) = Cluster::prepare(world, METADATA_NODES, STORAGE_NODES, USERS)?;
     cluster.start().await?;
     cluster.initialise(0, ClusterSettings::default()).await?;
     until_whole(&cluster, &users[0]).await?;
@@ -92,15 +92,7 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     until_whole(&cluster, &users[0]).await?;
     trace.record("whole", format_args!("{} files", ledger.files.borrow().len()));
     check_all(&users[0], &ledger).await?;
-    cluster.no_actor_failed(&users[0]).await?;
-    for member in cluster.members_mut() {
-        member.crash(Crash::Power);
-    }
-    drop(cluster);
-    users.iter_mut().for_each(User::crash);
-    drop(users);
-    sleep(Duration::from_secs(1)).await;
-    check_tasks(before)
+    cluster.end(users, before).await
 }
 
 /// Waits until every node serves and every metadata node has applied the same.

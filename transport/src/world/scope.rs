@@ -35,7 +35,15 @@ pub trait Offload: Send + Sync + 'static {
 }
 
 tokio::task_local! {
-    static CURRENT: Scope;
+    static CURRENT: Current;
+}
+
+/// What a task knows of its scope. It is dropped with the task, after the task's future: a wrapper around the future
+/// would double its size, and tasks are moved when they are spawned.
+struct Current {
+    scope: Scope,
+    #[allow(dead_code, reason = "held: its end is the task's")]
+    ended: Option<Ended>,
 }
 
 /// The owner of a node's tasks. Clones are the same scope.
@@ -70,12 +78,12 @@ impl Scope {
     /// The scope of the running task, if a scope spawned it.
     #[must_use]
     pub fn current() -> Option<Scope> {
-        CURRENT.try_with(Scope::clone).ok()
+        CURRENT.try_with(|current| current.scope.clone()).ok()
     }
 
     /// Runs `future` in the present task as if this scope had spawned it.
     pub async fn enter<F: Future>(&self, future: F) -> F::Output {
-        CURRENT.scope(self.clone(), future).await
+        CURRENT.scope(Current { scope: self.clone(), ended: None }, future).await
     }
 
     /// Starts a task. It ends with the scope at the latest. On a killed scope it never runs.
@@ -88,11 +96,8 @@ impl Scope {
         let mut tasks = self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let id = tasks.next;
         tasks.next += 1;
-        let ended = Ended { scope: self.clone(), id };
-        let handle = tokio::spawn(CURRENT.scope(self.clone(), async move {
-            let _ended = ended;
-            future.await
-        }));
+        let current = Current { scope: self.clone(), ended: Some(Ended { scope: self.clone(), id }) };
+        let handle = tokio::spawn(CURRENT.scope(current, future));
         if tasks.killed {
             handle.abort();
         } else {

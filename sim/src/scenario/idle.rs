@@ -1,0 +1,57 @@
+//! A cluster without work: an hour in which nothing happens.
+//!
+//! What must hold: one leader and one term throughout, every storage node is alive, no node ends by itself and no actor
+//! fails; and once everything has crashed no task is left. What it costs is the price of all the signs of life together.
+
+use super::alive_tasks;
+use crate::cluster::{Cluster, User};
+use crate::verdict::{Failure, Verdict};
+use crate::world::SimWorld;
+use dfs_core::settings::ClusterSettings;
+use dfs_core::wire::metadata::ClusterSummary;
+use std::time::Duration;
+use tokio::time::sleep;
+
+const METADATA_NODES: u64 = 3;
+const STORAGE_NODES: u64 = 5;
+
+/// How long nothing happens.
+const IDLE: Duration = Duration::from_secs(60 * 60);
+
+pub(super) async fn play(world: &mut SimWorld) -> Verdict {
+    let before = alive_tasks();
+    let (mut cluster, users) = Cluster::prepare(world, METADATA_NODES, STORAGE_NODES, 1)?;
+    cluster.start().await?;
+    cluster.initialise(0, ClusterSettings::default()).await?;
+    let first = whole(&cluster, &users[0]).await?;
+    world.trace().record("whole", format_args!("metadata-{} leads in term {}", first.leader.node, first.term));
+    sleep(IDLE).await;
+    cluster.check()?;
+    let last = users[0].client().status().await?;
+    world.trace().record("status", format_args!("metadata-{} leads in term {}", last.leader.node, last.term));
+    if (last.leader, last.term) != (first.leader, first.term) {
+        let change = format!(
+            "metadata-{} led in term {}, now metadata-{} leads in term {}",
+            first.leader.node, first.term, last.leader.node, last.term
+        );
+        return Err(Failure::liveness("an idle cluster keeps its leader", change).into());
+    }
+    if !is_whole(&last) {
+        let responding = format!(
+            "{} metadata nodes respond, {} storage nodes are alive",
+            last.metadata_responding, last.storage_alive
+        );
+        return Err(Failure::liveness("an idle cluster stays whole", responding).into());
+    }
+    cluster.end(users, before).await
+}
+
+/// Waits until every node serves.
+async fn whole(cluster: &Cluster, user: &User) -> Result<ClusterSummary, crate::cluster::Unhealthy> {
+    let ask = async || user.client().status().await.ok().filter(is_whole);
+    cluster.until("a cluster that is whole", ask).await
+}
+
+fn is_whole(status: &ClusterSummary) -> bool {
+    u64::from(status.metadata_responding) == METADATA_NODES && u64::from(status.storage_alive) == STORAGE_NODES
+}

@@ -1,10 +1,11 @@
 //! A cluster without work: an hour in which nothing happens.
 //!
 //! What must hold: one leader and one term throughout, every storage node is alive, no node ends by itself and no actor
-//! fails; and once everything has crashed no task is left. What it costs is the price of all the signs of life together.
+//! fails; connections without a use are given up; and once everything has crashed no task is left. What it costs is the
+//! price of all the signs of life together.
 
 use super::alive_tasks;
-use crate::cluster::{Cluster, User};
+use crate::cluster::{Cluster, Unhealthy, User};
 use crate::verdict::{Failure, Verdict};
 use crate::world::SimWorld;
 use dfs_core::settings::ClusterSettings;
@@ -18,6 +19,10 @@ const STORAGE_NODES: u64 = 5;
 /// How long nothing happens.
 const IDLE: Duration = Duration::from_secs(60 * 60);
 
+/// How many packets a second all signs of life may take: three for each of a leader's 20 heartbeats, and what keeps one
+/// connection of each storage node alive.
+const PACKETS_PER_SECOND_MAX: u64 = 85;
+
 pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     let before = alive_tasks();
     let (mut cluster, users) = Cluster::prepare(world, METADATA_NODES, STORAGE_NODES, 1)?;
@@ -25,8 +30,13 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     cluster.initialise(0, ClusterSettings::default()).await?;
     let first = whole(&cluster, &users[0]).await?;
     world.trace().record("whole", format_args!("metadata-{} leads in term {}", first.leader.node, first.term));
+    let sent_before = world.network().statistics().sent;
     sleep(IDLE).await;
     cluster.check()?;
+    let sent = world.network().statistics().sent - sent_before;
+    if sent > PACKETS_PER_SECOND_MAX * IDLE.as_secs() {
+        return Err(Failure::liveness("an idle cluster is quiet", format!("{sent} packets in {IDLE:?}")).into());
+    }
     let last = users[0].client().status().await?;
     world.trace().record("status", format_args!("metadata-{} leads in term {}", last.leader.node, last.term));
     if (last.leader, last.term) != (first.leader, first.term) {
@@ -47,7 +57,7 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
 }
 
 /// Waits until every node serves.
-async fn whole(cluster: &Cluster, user: &User) -> Result<ClusterSummary, crate::cluster::Unhealthy> {
+async fn whole(cluster: &Cluster, user: &User) -> Result<ClusterSummary, Unhealthy> {
     let ask = async || user.client().status().await.ok().filter(is_whole);
     cluster.until("a cluster that is whole", ask).await
 }

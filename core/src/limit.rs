@@ -97,11 +97,13 @@ pub const LEADER_BACK_OFF_MAX_MS: u64 = 250;
 /// Metadata nodes that a caller keeps in mind at most.
 pub const MEMBERS_KNOWN_MAX: usize = 16;
 /// How often an idle control connection shows that it lives.
-pub const CONTROL_KEEP_ALIVE_MS: u64 = 500;
+pub const CONTROL_KEEP_ALIVE_MS: u64 = 800;
 /// How long a control connection may be silent before it is lost.
 pub const CONTROL_IDLE_MS: u64 = 2_000;
 /// How long a bulk connection may be silent before it is lost.
 pub const BULK_IDLE_MS: u64 = 10_000;
+/// How long a connection is kept alive that this side opened and does not use.
+pub const CONNECTION_UNUSED_MS: u64 = 60_000;
 /// How long a peer has to complete its TLS handshake and its hello.
 pub const HELLO_MS: u64 = 2_000;
 

@@ -10,7 +10,9 @@ pub use member::{Member, NodeName};
 pub use user::User;
 
 use crate::disk::Crash;
-use crate::verdict::AnyError;
+use crate::scenario::check_tasks;
+use crate::stage::ACTORS_STAY;
+use crate::verdict::{AnyError, Failure, Verdict};
 use crate::world::SimWorld;
 use dfs_actors::supervisor::GaveUp;
 use dfs_core::id::{ClusterId, NodeId, Role};
@@ -36,6 +38,18 @@ pub const SETTLE: Duration = Duration::from_secs(60);
 
 /// How often it is asked meanwhile.
 const POLL: Duration = Duration::from_millis(100);
+
+/// Tasks that were ended are gone by then.
+const ABORT_WAIT: Duration = Duration::from_secs(1);
+
+/// How a cluster ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its nodes lose their power.
+    AtOnce,
+    /// Its nodes stop in order, one after the other.
+    InOrder,
+}
 
 /// What no fault of the world may bring about.
 #[derive(Debug, thiserror::Error)]
@@ -233,17 +247,6 @@ impl Cluster {
         Err(Unhealthy::NotInTime { what })
     }
 
-    /// Ends it: its nodes stop in order, or lose their power.
-    pub async fn end(&mut self, in_order: bool) {
-        for member in self.members_mut() {
-            if in_order {
-                member.stop().await;
-            } else {
-                member.crash(Crash::Power);
-            }
-        }
-    }
-
     /// Asks every node whether actors of it failed since it was started.
     ///
     /// # Errors
@@ -257,6 +260,28 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// Checks that no actor failed, ends every node and then every user, and checks that no more than `tasks_before`
+    /// tasks are left.
+    ///
+    /// # Errors
+    /// An actor failed, or tasks are left.
+    pub async fn end(mut self, mut users: Vec<User>, tasks_before: usize, ending: Ending) -> Verdict {
+        if let Some(user) = users.first() {
+            self.no_actor_failed(user).await.map_err(|error| Failure::crash(ACTORS_STAY, error))?;
+        }
+        for member in self.members_mut() {
+            match ending {
+                Ending::AtOnce => member.crash(Crash::Power),
+                Ending::InOrder => member.stop().await,
+            }
+        }
+        drop(self);
+        users.iter_mut().for_each(User::crash);
+        drop(users);
+        sleep(ABORT_WAIT).await;
+        check_tasks(tasks_before)
     }
 }
 

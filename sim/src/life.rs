@@ -4,13 +4,13 @@
 //! cluster must be whole again, with every operation ended and every copy made that is owed. At the end every file is
 //! read, and the history of everything that users saw must be one that a correct system could have had.
 
-use crate::cluster::{Cluster, User};
+use crate::cluster::{Cluster, Ending};
 use crate::history::Outcome;
 use crate::inspect::Depth;
 use crate::judgement::look_at_everything;
 use crate::random::Random;
-use crate::scenario::{alive_tasks, check_tasks};
-use crate::stage::{ACTORS_STAY, RECOVERS, Stage};
+use crate::scenario::alive_tasks;
+use crate::stage::{RECOVERS, Stage};
 use crate::swarm::Plan;
 use crate::verdict::{Failure, Verdict};
 use crate::work::{CHUNK_BYTES, Manner, OPERATION_WITHIN, Shared, Work};
@@ -56,7 +56,7 @@ pub async fn play(world: &mut SimWorld) -> Verdict {
     let trace = world.trace().clone();
     trace.record("plan", format_args!("{plan}"));
     world.network().set_default_link(plan.link);
-    let (mut cluster, mut users) = Cluster::prepare(world, plan.metadata, plan.storage, plan.users)?;
+    let (mut cluster, users) = Cluster::prepare(world, plan.metadata, plan.storage, plan.users)?;
     cluster.start().await?;
     cluster.initialise(0, ClusterSettings::default()).await?;
     let shared = Shared::new(world.tally().clone(), trace);
@@ -77,14 +77,8 @@ pub async fn play(world: &mut SimWorld) -> Verdict {
     tokio::try_join!(futures_util::future::try_join_all(days), faults)?;
     look_at_everything(judge).await?;
     stage.judge(&shared.oracle, Depth::Everything)?;
-    stage.cluster.no_actor_failed(&users[0]).await.map_err(|error| Failure::crash(ACTORS_STAY, error))?;
-    let half = random.chance(500_000);
-    stage.cluster.end(half).await;
-    users.iter_mut().for_each(User::crash);
-    drop(users);
-    drop(stage);
-    sleep(Duration::from_secs(1)).await;
-    check_tasks(before)
+    let ending = if random.chance(500_000) { Ending::InOrder } else { Ending::AtOnce };
+    stage.cluster.end(users, before, ending).await
 }
 
 async fn rounds(

@@ -21,10 +21,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 /// Where ports begin that are given to whoever asks for any.
 const FIRST_EPHEMERAL_PORT: u16 = 49_152;
@@ -38,6 +40,7 @@ pub struct SimNetwork(Arc<Shared>);
 
 struct Shared {
     trace: Trace,
+    start: Instant,
     arrivals: Notify,
     state: Mutex<State>,
 }
@@ -112,7 +115,8 @@ impl SimNetwork {
             unplugged: BTreeSet::new(),
             statistics: NetworkStatistics::default(),
         };
-        let network = SimNetwork(Arc::new(Shared { trace, arrivals: Notify::new(), state: Mutex::new(state) }));
+        let start = trace.start();
+        let network = SimNetwork(Arc::new(Shared { trace, start, arrivals: Notify::new(), state: Mutex::new(state) }));
         scope.spawn(network.clone().pump());
         network
     }
@@ -197,7 +201,7 @@ impl SimNetwork {
     }
 
     fn now(&self) -> Duration {
-        self.0.trace.start().elapsed()
+        self.0.start.elapsed()
     }
 
     /// Sends what one call of a socket holds: one packet, or several of equal size.
@@ -222,17 +226,19 @@ impl SimNetwork {
 
     /// Delivers what arrives, for ever.
     async fn pump(self) {
+        let mut arrival = pin!(sleep_until(self.0.start));
         loop {
             let due = self.deliver(self.now());
             let arrivals = self.0.arrivals.notified();
             match due {
                 None => arrivals.await,
                 Some(due) => {
+                    arrival.as_mut().reset(self.0.start + due);
                     // The notification goes first, so that the order never depends on how a select draws.
                     tokio::select! {
                         biased;
                         () = arrivals => {}
-                        () = tokio::time::sleep_until(self.0.trace.start() + due) => {}
+                        () = arrival.as_mut() => {}
                     }
                 }
             }

@@ -3,6 +3,7 @@
 mod calls;
 mod failing;
 mod files;
+mod idle;
 mod leak;
 mod seams;
 pub mod stories;
@@ -24,6 +25,8 @@ pub enum Scenario {
     Calls,
     /// A user's files survive the end of the leader: proves the whole system.
     Files,
+    /// A cluster without work keeps its leader and its nodes: shows what signs of life cost.
+    Idle,
     /// A random cluster lives through a random swarm of faults, and every promise is checked.
     Life,
     /// The story of that name.
@@ -47,7 +50,10 @@ impl Scenario {
     #[must_use]
     pub fn all() -> Vec<Scenario> {
         let stories = stories::all().into_iter().map(|story| Scenario::Story(story.name()));
-        [Scenario::Life, Scenario::Files, Scenario::Calls, Scenario::Seams].into_iter().chain(stories).collect()
+        [Scenario::Life, Scenario::Idle, Scenario::Files, Scenario::Calls, Scenario::Seams]
+            .into_iter()
+            .chain(stories)
+            .collect()
     }
 
     /// Its name on the command line.
@@ -57,6 +63,7 @@ impl Scenario {
             Scenario::Seams => "seams",
             Scenario::Calls => "calls",
             Scenario::Files => "files",
+            Scenario::Idle => "idle",
             Scenario::Story(name) => name,
             Scenario::Life => "life",
             Scenario::Failing(how) => how.name(),
@@ -71,6 +78,7 @@ impl Scenario {
             Scenario::Seams => "machines draw on every seam and every source of randomness, and lose power",
             Scenario::Calls => "nodes call each other over a bad network, and some of them crash",
             Scenario::Files => "a user's files survive the end of the leader",
+            Scenario::Idle => "a cluster without work keeps its leader and its nodes for an hour",
             Scenario::Story(name) => stories::named(name).map_or("", |story| story.sentence()),
             Scenario::Life => "a random cluster lives through a random swarm of faults, and every promise is checked",
             Scenario::Failing(_) => "fails, to prove that failures are told apart",
@@ -96,7 +104,7 @@ impl Scenario {
             Scenario::Seams | Scenario::Calls | Scenario::Files | Scenario::Life | Scenario::Story(_) => {
                 WorldSettings { link: Link::lossy(), ..WorldSettings::default() }
             }
-            Scenario::Failing(_) | Scenario::Leak(_) => WorldSettings::default(),
+            Scenario::Idle | Scenario::Failing(_) | Scenario::Leak(_) => WorldSettings::default(),
         }
     }
 
@@ -113,6 +121,7 @@ impl Scenario {
                 Some(story) => story.play(world).await,
                 None => Err(UnknownScenario(name.to_owned()).into()),
             },
+            Scenario::Idle => idle::play(world).await,
             Scenario::Life => crate::life::play(world).await,
             Scenario::Failing(how) => failing::play(how, world).await,
             Scenario::Leak(leak) => leak::play(leak, world).await,

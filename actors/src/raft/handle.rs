@@ -91,7 +91,8 @@ impl Engine {
         let present = RaftState::new(&metrics.borrow_watched(), *machine.summary().borrow(), None);
         let (sender, states) = watch::channel(present);
         let clock = Arc::new(Clock::default());
-        let watcher = scope.spawn(watch_raft(metrics, machine.clone(), clock.clone(), sender)).owned();
+        let watching = watch_raft(metrics, raft.server_metrics(), machine.clone(), clock.clone(), sender);
+        let watcher = scope.spawn(watching).owned();
         RaftHandle(Arc::new(Engine {
             scope,
             raft,

@@ -9,6 +9,7 @@ use dfs_core::time::ClusterTime;
 use dfs_core::wire::NodeAddress;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::Fatal;
+use openraft::metrics::RaftServerMetrics;
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{RaftMetrics, ServerState};
 use std::sync::Arc;
@@ -95,21 +96,30 @@ fn address_of(membership: &StoredMembership, node: u64) -> Option<NodeAddress> {
     Some(NodeAddress { node: NodeId(node), address: member.address })
 }
 
-/// Keeps `states` up to date until Raft stops.
+/// Keeps `states` up to date until Raft stops. It wakes when something changes that a state tells of, not with every tick
+/// and heartbeat, which the metrics as a whole do.
 pub(super) async fn watch_raft(
     mut metrics: WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
+    mut server: WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
     machine: StateMachine,
     clock: Arc<Clock>,
     states: watch::Sender<RaftState>,
 ) {
     let mut summaries = machine.summary();
+    let mut running = true;
     loop {
+        running &= follow(&mut metrics, &mut server).await;
         let summary = *summaries.borrow_and_update();
-        let state = RaftState::new(&metrics.borrow_and_update(), summary, machine.failure());
+        let mut state = RaftState::new(&metrics.borrow_and_update(), summary, machine.failure());
         if let Err(failure) = state.running
             && failure != RaftFailure::Stopped
         {
             tracing::error!(error = %failure, "Raft stopped; this node must end");
+        }
+        // Raft that stops says why, unless it panics.
+        if !running && state.running.is_ok() {
+            state.running = Err(machine.failure().unwrap_or(RaftFailure::Stopped));
+            state.role = RaftRole::Learner;
         }
         if state.leads() {
             // The clock of a leader starts when it begins to lead, not with its first write.
@@ -120,15 +130,25 @@ pub(super) async fn watch_raft(
             return;
         }
         tokio::select! {
-            changed = metrics.changed() => if changed.is_err() {
-                let stopped = Err(machine.failure().unwrap_or(RaftFailure::Stopped));
-                let last = states.borrow().clone();
-                return publish(&states, RaftState { running: stopped, role: RaftRole::Learner, ..last });
-            },
+            changed = server.changed() => running = changed.is_ok(),
             // The sender lives as long as the machine.
             _ = summaries.changed() => {}
         }
     }
+}
+
+/// Waits until `metrics` are as new as `server`: Raft publishes the latter, which are a part of them, just before. False
+/// if Raft has ended.
+async fn follow(
+    metrics: &mut WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
+    server: &mut WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
+) -> bool {
+    let part = server.borrow_and_update().clone();
+    let agree = |whole: &RaftMetrics<TypeConfig>| {
+        (whole.state, whole.current_leader, &whole.vote) == (part.state, part.current_leader, &part.vote)
+            && whole.membership_config == part.membership_config
+    };
+    metrics.wait_until(agree).await.is_ok()
 }
 
 fn publish(states: &watch::Sender<RaftState>, state: RaftState) {

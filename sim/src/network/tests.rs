@@ -3,7 +3,6 @@ use crate::offload::{SimOffload, WorkDelays};
 use quinn::AsyncUdpSocket;
 use quinn::udp::RecvMeta;
 use std::io::IoSliceMut;
-use tokio::time::Instant;
 
 const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 const B: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));

@@ -4,9 +4,9 @@
 //! node that lost its power comes back from its disk and catches up; no node ends by itself and no actor fails; and
 //! once everything has crashed no task is left.
 
+use super::alive_tasks;
 use super::written::Written;
-use super::{alive_tasks, check_tasks};
-use crate::cluster::{Cluster, Member, User};
+use crate::cluster::{Cluster, Ending, Member, User};
 use crate::disk::Crash;
 use crate::random::Random;
 use crate::trace::Trace;
@@ -31,7 +31,7 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     let mut random = world.random("story");
     let trace = world.trace().clone();
     let before = alive_tasks();
-    let (mut cluster, mut users) = Cluster::prepare(world, METADATA_NODES, STORAGE_NODES, 1)?;
+    let (mut cluster, users) = Cluster::prepare(world, METADATA_NODES, STORAGE_NODES, 1)?;
     let user = &users[0];
     cluster.start().await?;
     let first = usize::try_from(random.within(0..=METADATA_NODES - 1))?;
@@ -74,16 +74,7 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     trace.record("caught-up", format_args!("metadata-{leader}"));
     check(user, &early, &trace).await?;
     check(user, &late, &trace).await?;
-    cluster.no_actor_failed(user).await?;
-
-    for member in cluster.members_mut() {
-        member.crash(Crash::Power);
-    }
-    drop(cluster);
-    users.iter_mut().for_each(User::crash);
-    drop(users);
-    sleep(Duration::from_secs(1)).await;
-    check_tasks(before)
+    cluster.end(users, before, Ending::AtOnce).await
 }
 
 /// The metadata node of that id.

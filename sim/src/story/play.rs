@@ -1,12 +1,12 @@
 //! Tells a story to a cluster.
 
 use super::{Step, Story, Who};
-use crate::cluster::{Cluster, NodeName, SETTLE, User};
+use crate::cluster::{Cluster, Ending, NodeName, SETTLE};
 use crate::fault::{Fault, FaultKind};
 use crate::history::Outcome;
 use crate::inspect::Depth;
 use crate::judgement::look_at_everything;
-use crate::scenario::{alive_tasks, check_tasks};
+use crate::scenario::alive_tasks;
 use crate::stage::Stage;
 use crate::verdict::{AnyError, Failure, Verdict};
 use crate::work::{Ended, Manner, Shared, Work};
@@ -46,7 +46,7 @@ impl Story {
     /// What does not come to pass.
     pub async fn play(&self, world: &mut SimWorld) -> Verdict {
         let before = alive_tasks();
-        let (mut cluster, mut users) = Cluster::prepare(world, self.metadata, self.storage, 1)?;
+        let (mut cluster, users) = Cluster::prepare(world, self.metadata, self.storage, 1)?;
         cluster.start().await?;
         let replication = u8::try_from(self.storage.min(3))?;
         cluster.initialise(0, ClusterSettings { replication, ..ClusterSettings::default() }).await?;
@@ -59,12 +59,7 @@ impl Story {
         stage.until_whole(&users[0]).await?;
         look_at_everything(work).await?;
         stage.judge(&shared.oracle, Depth::Everything)?;
-        stage.cluster.end(false).await;
-        users.iter_mut().for_each(User::crash);
-        drop(users);
-        drop(stage);
-        sleep(Duration::from_secs(1)).await;
-        check_tasks(before)
+        stage.cluster.end(users, before, Ending::AtOnce).await
     }
 
     async fn tell(&self, stage: &mut Stage, work: Work<'_>) -> Verdict {

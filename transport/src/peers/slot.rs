@@ -2,23 +2,29 @@
 //!
 //! Connecting happens in a task of its own, whose outcome all callers share: a caller that gives up does not end it,
 //! and no lock is held while it runs. After a failure, callers are told of it at once until the back-off is over.
+//!
+//! A connection that nobody used for a while is forgotten, and ends with its last stream: an idle node keeps only those
+//! alive that it needs.
 
 use super::connect::connect;
 use super::unreachable::UnreachableReason;
 use super::{Class, Destination};
 use crate::endpoint::Shared;
-use dfs_core::limit::HELLO_MS;
+use crate::world::OwnedTask;
+use dfs_core::limit::{CONNECTION_UNUSED_MS, HELLO_MS};
 use quinn::Connection;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// The first back-off; each further failure doubles it.
 const BACK_OFF_MIN: Duration = Duration::from_millis(50);
 /// The longest back-off.
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+/// How long a connection is kept for the next use.
+const UNUSED_MAX: Duration = Duration::from_millis(CONNECTION_UNUSED_MS);
 
 type Outcome = Result<Arc<Connection>, UnreachableReason>;
 
@@ -26,8 +32,16 @@ type Outcome = Result<Arc<Connection>, UnreachableReason>;
 enum State {
     Idle,
     Connecting(watch::Receiver<Option<Outcome>>),
-    Connected(Arc<Connection>),
-    BackingOff { until: Instant, reason: UnreachableReason },
+    Connected {
+        connection: Arc<Connection>,
+        used: Instant,
+        #[allow(dead_code, reason = "held: it ends with the state")]
+        forgetting: OwnedTask<()>,
+    },
+    BackingOff {
+        until: Instant,
+        reason: UnreachableReason,
+    },
 }
 
 /// One place for one connection.
@@ -75,8 +89,11 @@ impl Slot {
     /// What is known at once, or else where the outcome will appear.
     fn present(self: &Arc<Self>, shared: &Arc<Shared>) -> Result<Outcome, watch::Receiver<Option<Outcome>>> {
         let mut inner = self.lock();
-        match &inner.state {
-            State::Connected(connection) if connection.close_reason().is_none() => return Ok(Ok(connection.clone())),
+        match &mut inner.state {
+            State::Connected { connection, used, .. } if connection.close_reason().is_none() => {
+                *used = Instant::now();
+                return Ok(Ok(connection.clone()));
+            }
             State::BackingOff { until, reason } if Instant::now() < *until => return Ok(Err(reason.clone())),
             State::Connecting(outcome) if outcome.has_changed().is_ok() => return Err(outcome.clone()),
             _ => {}
@@ -91,7 +108,7 @@ impl Slot {
     /// Forgets `connection`, which has been lost.
     pub(super) fn forget(&self, connection: &Arc<Connection>) {
         let mut inner = self.lock();
-        if matches!(&inner.state, State::Connected(present) if Arc::ptr_eq(present, connection)) {
+        if matches!(&inner.state, State::Connected { connection: present, .. } if Arc::ptr_eq(present, connection)) {
             inner.state = State::Idle;
         }
     }
@@ -105,12 +122,13 @@ impl Slot {
         self.used.store(now, Ordering::Relaxed);
     }
 
-    fn settle(&self, shared: &Shared, outcome: &Outcome) {
+    fn settle(self: &Arc<Self>, shared: &Shared, outcome: &Outcome) {
         let mut inner = self.lock();
         match outcome {
             Ok(connection) => {
                 inner.failures = 0;
-                inner.state = State::Connected(connection.clone());
+                let forgetting = shared.world().scope.spawn(forget_unused(Arc::downgrade(self))).owned();
+                inner.state = State::Connected { connection: connection.clone(), used: Instant::now(), forgetting };
             }
             Err(reason) => {
                 let back_off = BACK_OFF_MIN.saturating_mul(1 << inner.failures.min(10)).min(BACK_OFF_MAX);
@@ -127,6 +145,18 @@ impl Slot {
         }
     }
 
+    /// Forgets a connection that nobody has used for long, or says when that may be.
+    fn forget_unused(&self) -> Option<Instant> {
+        let mut inner = self.lock();
+        let State::Connected { used, .. } = &inner.state else { return None };
+        let until = *used + UNUSED_MAX;
+        if Instant::now() < until {
+            return Some(until);
+        }
+        inner.state = State::Idle;
+        None
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -138,4 +168,14 @@ async fn open(slot: Arc<Slot>, shared: Arc<Shared>, sender: watch::Sender<Option
     let outcome = connect(&shared, &slot.to, slot.class, deadline).await.map(Arc::new);
     slot.settle(&shared, &outcome);
     sender.send_replace(Some(outcome));
+}
+
+/// Waits until the slot's connection was not used for long, and forgets it. The state that holds the connection owns
+/// this task.
+async fn forget_unused(slot: Weak<Slot>) {
+    let mut until = Some(Instant::now() + UNUSED_MAX);
+    while let Some(next) = until {
+        sleep_until(next).await;
+        until = slot.upgrade().and_then(|slot| slot.forget_unused());
+    }
 }

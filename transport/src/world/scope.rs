@@ -7,9 +7,9 @@
 use super::lane::{Delivery, Job, Lane};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -94,10 +94,7 @@ impl Scope {
         let id = tasks.next;
         tasks.next += 1;
         let ended = Ended { scope: self.clone(), id };
-        let handle = tokio::spawn(CURRENT.scope(self.clone(), async move {
-            let mut future = pin!(future);
-            poll_fn(|cx| if ended.scope.holds(id, cx) { Poll::Pending } else { future.as_mut().poll(cx) }).await
-        }));
+        let handle = tokio::spawn(CURRENT.scope(self.clone(), Held { future, ended }));
         if tasks.killed {
             handle.abort();
         } else {
@@ -219,6 +216,26 @@ impl Drop for Ended {
         };
         // A waker may be the last to hold its task, whose destructor comes back here.
         drop(held);
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A task's future, which is not polled while its scope is paused. The future is dropped before the end of the task
+    /// is told. No async block does this, because that would double the future's size, and tasks are moved when they
+    /// are spawned.
+    struct Held<F> {
+        #[pin]
+        future: F,
+        ended: Ended,
+    }
+}
+
+impl<F: Future> Future for Held<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        if this.ended.scope.holds(this.ended.id, cx) { Poll::Pending } else { this.future.poll(cx) }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! The number in a story's sentence is that of the promise.
 
+mod guards;
 mod metadata;
 mod uploads;
 
@@ -10,7 +11,7 @@ use crate::story::Story;
 /// All stories.
 #[must_use]
 pub fn all() -> Vec<Story> {
-    [uploads::all(), metadata::all()].concat()
+    [uploads::all(), metadata::all(), guards::all()].concat()
 }
 
 /// The story of that name.

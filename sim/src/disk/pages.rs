@@ -3,7 +3,6 @@
 use super::page::{PAGE_BYTES, Page, ZEROES};
 use crate::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// A file's content. Pages that are absent are zeroes.
@@ -19,6 +18,9 @@ pub(super) struct Pages {
     length_is_dirty: bool,
     /// Ranges of pages that take space, by first page, with the page behind the last; apart from each other.
     occupied: BTreeMap<u64, u64>,
+    /// The pages whose durable content changed, in the order of the changes, but for rot: what somebody who looks again
+    /// and again must read anew.
+    pub(super) journal: Vec<u64>,
 }
 
 /// What a power cut did to pages that were not synced.
@@ -106,6 +108,7 @@ impl Pages {
     /// Makes what is dirty durable, and only that.
     pub fn sync(&mut self) {
         for number in std::mem::take(&mut self.dirty) {
+            self.journal.push(number);
             match self.written.get(&number) {
                 Some(page) => self.synced.insert(number, page.clone()),
                 None => self.synced.remove(&number),
@@ -122,22 +125,32 @@ impl Pages {
         self.length_is_dirty = false;
     }
 
-    /// Whether both have the very same pages of a range.
-    pub fn shares(&self, other: &Pages, bytes: Range<u64>) -> bool {
-        let (first, end) = page_range(bytes.start, bytes.end.saturating_sub(bytes.start));
-        let (mut own, mut others) = (self.written.range(first..end), other.written.range(first..end));
-        loop {
-            match (own.next(), others.next()) {
-                (None, None) => return true,
-                (Some((a, page)), Some((b, other))) if a == b && Arc::ptr_eq(page, other) => {}
-                _ => return false,
+    /// Reads what there is durably of a range, as it was before any of it rotted, and says how many bytes that was.
+    pub fn read_durable(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let end = self.synced_length.min(offset.saturating_add(buffer.len() as u64));
+        let mut at = offset;
+        while at < end {
+            let (number, within) = (at / PAGE_BYTES, (at % PAGE_BYTES) as usize);
+            let count = (PAGE_BYTES - at % PAGE_BYTES).min(end - at) as usize;
+            let done = (at - offset) as usize;
+            let page = self.synced.get(&number).map_or(&ZEROES, |page| page);
+            let into = &mut buffer[done..done + count];
+            if page.is_rotten() {
+                let mut healed = page.clone();
+                healed.heal();
+                into.copy_from_slice(&healed.bytes()[within..within + count]);
+            } else {
+                into.copy_from_slice(&page.bytes()[within..within + count]);
             }
+            at += count as u64;
         }
+        at.saturating_sub(offset) as usize
     }
 
-    /// Where the last page ends that is not absent.
-    pub fn written_end(&self) -> u64 {
-        self.written.last_key_value().map_or(0, |(number, _)| (number + 1) * PAGE_BYTES).min(self.length)
+    /// Where the last durable page ends that is not absent.
+    pub fn durable_end(&self) -> u64 {
+        let end = self.synced.last_key_value().map_or(0, |(number, _)| (number + 1) * PAGE_BYTES);
+        end.min(self.synced_length)
     }
 
     /// Loses, tears or keeps each unsynced page and the unsynced length.
@@ -151,6 +164,7 @@ impl Pages {
         };
         let mut torn_pages = 0;
         for number in std::mem::take(&mut self.dirty) {
+            self.journal.push(number);
             let torn = mood > 1 && random.chance(250_000);
             let page = self.written.get(&number);
             if torn {
@@ -174,7 +188,7 @@ impl Pages {
             !std::ptr::eq(kept, &raw const ***page) && kept.bytes() != page.bytes()
         });
         let damage = Damage { torn: torn_pages, lost: (changed.count() as u64).saturating_sub(torn_pages) };
-        *self = self.durable();
+        *self = Pages { journal: std::mem::take(&mut self.journal), ..self.durable() };
         damage
     }
 

@@ -126,7 +126,8 @@ impl Names {
 
     /// The names in a directory that would survive any power cut.
     pub fn durable_list(&self, path: &str) -> io::Result<Vec<String>> {
-        if !path.is_empty() && !(self.synced.contains_key(path) && self.is_reachable(path)) {
+        let is_there = path.is_empty() || self.synced.contains_key(path) && self.is_reachable(path);
+        if !is_there {
             return Err(io::ErrorKind::NotFound.into());
         }
         let names = self.synced.keys().filter(|name| parent(name) == path);

@@ -14,6 +14,7 @@ mod fault;
 mod file;
 mod names;
 mod page;
+mod page_map;
 mod pages;
 mod rot;
 

@@ -24,13 +24,14 @@ pub struct Story {
     storage: u64,
     /// Whether it begins before the cluster is whole for the first time.
     at_once: bool,
+    long: bool,
     steps: Vec<Step>,
 }
 
 /// Begins a story about a cluster of so many metadata and storage nodes.
 #[must_use]
 pub fn story(name: &'static str, sentence: &'static str, metadata: u64, storage: u64) -> Story {
-    Story { name, sentence, metadata, storage, at_once: false, steps: Vec::new() }
+    Story { name, sentence, metadata, storage, at_once: false, long: false, steps: Vec::new() }
 }
 
 /// So many kibibytes.
@@ -68,5 +69,11 @@ impl Story {
     #[must_use]
     pub fn sentence(&self) -> &'static str {
         self.sentence
+    }
+
+    /// Whether its play takes minutes in a debug build.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        self.long
     }
 }

@@ -5,6 +5,7 @@ use super::play::{THE_STORY, Telling, require, wrong};
 use crate::cluster::{NodeName, SETTLE};
 use crate::stage::Stage;
 use crate::verdict::{AnyError, Failure, Verdict};
+use dfs_actors::raft::inspect::{self, StoredLog};
 use dfs_core::id::{ChunkIndex, FileId, GroupIndex, NodeId, Role};
 use dfs_core::limit::CHUNKS_PER_GROUP;
 use dfs_core::name::FileName;
@@ -15,6 +16,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How often something is asked that must come to pass.
 const POLL: Duration = Duration::from_millis(100);
+
+/// How often something is looked at that must stay as it is.
+const LOOK: Duration = Duration::from_millis(500);
 
 impl<'t> Telling<'t> {
     /// A storage node comes to have that health.
@@ -31,7 +35,7 @@ impl<'t> Telling<'t> {
                 let seen = self.health(*node).await;
                 require(seen.is_none_or(|seen| health.contains(&seen)), || format!("{node} is {seen:?}"))?;
             }
-            sleep(POLL).await;
+            sleep(LOOK).await;
         }
         Ok(())
     }
@@ -40,6 +44,22 @@ impl<'t> Telling<'t> {
     async fn health(&self, node: NodeName) -> Option<Health> {
         let nodes = self.judge.user.client().nodes().await.ok()?;
         nodes.storage.iter().find(|other| other.address.node == node.id).map(|node| node.health)
+    }
+
+    /// The last entry that the log of a metadata node has.
+    pub(super) fn log_ends(&self, node: NodeName) -> Option<u64> {
+        let log = self.log(node, 0)?;
+        log.entries.last().map(|entry| entry.place).or(log.purged).map(|last| last.index)
+    }
+
+    /// The last entry that was cut off the log of a metadata node.
+    pub(super) fn log_cut(&self, node: NodeName) -> Option<u64> {
+        Some(self.log(node, u64::MAX)?.purged?.index)
+    }
+
+    fn log(&self, node: NodeName, first: u64) -> Option<StoredLog> {
+        let stores = self.stage.cluster.member(node).ok()?.machine().stores().durable_copy();
+        inspect::log(&*stores.peek(inspect::LOG_STORE)?, first).ok()
     }
 
     pub(super) async fn copies(&mut self, name: &'static str, copies: usize) -> Verdict {

@@ -277,6 +277,18 @@ impl<'t> Telling<'t> {
                 }
                 Ok(())
             }
+            Step::LogCut => {
+                let behind = self.it.clone();
+                let leads = self.resolve(Who::Leader).await?;
+                self.until(
+                    || "the log is not cut".to_owned(),
+                    async |telling| {
+                        let has = behind.iter().filter_map(|node| telling.log_ends(*node)).max()?;
+                        leads.iter().all(|node| telling.log_cut(*node).is_some_and(|cut| cut > has)).then_some(())
+                    },
+                )
+                .await
+            }
             Step::OtherLeader => {
                 let former = self.it.clone();
                 self.until(

@@ -99,6 +99,8 @@ pub(super) enum Step {
     Stays(Who, &'static [Health], Duration),
     /// A node ends by itself, and says these words.
     Ends(Who, &'static str),
+    /// The leader's log begins behind all that [`it`](super::it) has applied.
+    LogCut,
     /// There is a leader, and it is another than [`it`].
     OtherLeader,
     /// The step is done within that time.

@@ -14,6 +14,12 @@ impl Story {
         Story { at_once: true, ..self }
     }
 
+    /// Its play takes minutes in a debug build.
+    #[must_use]
+    pub fn long(self) -> Story {
+        Story { long: true, ..self }
+    }
+
     fn then(mut self, step: Step) -> Story {
         self.steps.push(step);
         self
@@ -312,6 +318,12 @@ impl Story {
     #[must_use]
     pub fn expect_end(self, who: Who, words: &'static str) -> Story {
         self.then(Step::Ends(who, words))
+    }
+
+    /// Within a minute the leader's log begins behind all that [`it`](super::it) has, which only a snapshot can give it.
+    #[must_use]
+    pub fn expect_log_cut(self) -> Story {
+        self.then(Step::LogCut)
     }
 
     /// Within a minute another node than [`it`] leads.

@@ -18,6 +18,7 @@ pub(super) fn all() -> Vec<Story> {
 fn replica_down() -> Story {
     story("replica-down", "A replica that is down is replaced by another while a file is read (26).", 3, 3)
         .upload("a", mib(1))
+        .expect_copies("a", 3)
         .crash(holder("a", 0, 0))
         .expect_readable("a")
         .within(seconds(10))
@@ -29,6 +30,7 @@ fn replica_down() -> Story {
 fn replica_slow() -> Story {
     story("replica-slow", "A replica that is slow does not make a reader wait for long (26).", 3, 3)
         .upload("a", kib(300))
+        .expect_copies("a", 3)
         .fault(FaultKind::StallingDisk, holder("a", 0, 0))
         .fault(FaultKind::SlowLink, it())
         .expect_readable("a")
@@ -42,6 +44,7 @@ fn replica_slow() -> Story {
 fn replica_corrupt() -> Story {
     story("replica-corrupt", "A flipped bit is never served: another replica is read (26, 28).", 3, 3)
         .upload("a", kib(200))
+        .expect_copies("a", 3)
         .rot("a", 0, storage(1))
         .expect_readable("a")
         .expect_readable("a")
@@ -56,6 +59,7 @@ fn replica_corrupt() -> Story {
 fn replica_dies() -> Story {
     story("replica-dies", "A replica that dies in the middle of a download is replaced (26).", 3, 3)
         .upload("a", mib(3))
+        .expect_copies("a", 3)
         .begin_read("a")
         .wait(milliseconds(20))
         .cut_power(storage(1))
@@ -68,6 +72,7 @@ fn replica_dies() -> Story {
 fn replica_hangs() -> Story {
     story("replica-hangs", "A node that hangs never hangs a reader (27).", 3, 3)
         .upload("a", mib(3))
+        .expect_copies("a", 3)
         .begin_read("a")
         .wait(milliseconds(20))
         .pause(storage(1))
@@ -80,6 +85,7 @@ fn replica_hangs() -> Story {
 fn no_replica() -> Story {
     story("no-replica", "With all replicas gone a reader is told which chunk cannot be read (26).", 3, 3)
         .upload("a", kib(200))
+        .expect_copies("a", 3)
         .crash(all_storage())
         .expect_unreadable("a", "chunk 1:0 cannot be read from any replica")
         .within(seconds(30))
@@ -90,6 +96,7 @@ fn no_replica() -> Story {
 fn one_replica_left() -> Story {
     story("one-replica-left", "The last of three replicas is enough, whichever it is (26).", 3, 3)
         .upload("a", kib(500))
+        .expect_copies("a", 3)
         .crash(storage(1))
         .crash(storage(2))
         .expect_readable("a")

@@ -39,12 +39,13 @@ const NOT_SUSPECTED: &[Health] = &[Health::Alive, Health::Unknown];
 fn new_leader() -> Story {
     story("new-leader", "The metadata leader dies: no storage node is thought dead, and all is readable (37).", 3, 3)
         .upload("a", mib(1))
+        .expect_copies("a", 3)
         .cut_power(leader())
-        .expect_health_for(seconds(45), all_storage(), NOT_SUSPECTED)
+        .expect_health_for(seconds(35), all_storage(), NOT_SUSPECTED)
         .expect_readable("a")
         .start(it())
         .isolate(leader())
-        .expect_health_for(seconds(45), all_storage(), NOT_SUSPECTED)
+        .expect_health_for(seconds(35), all_storage(), NOT_SUSPECTED)
         .expect_readable("a")
         .expect_copies("a", 3)
 }
@@ -79,6 +80,7 @@ fn first_seconds() -> Story {
 fn restarted_in_turn() -> Story {
     story("restarted-in-turn", "Each node is restarted in turn: no replica is lost (40).", 3, 3)
         .upload("a", mib(1))
+        .expect_copies("a", 3)
         .restart_in_turn(all_storage())
         .expect_copies("a", 3)
         .restart_in_turn(all_metadata())

@@ -109,13 +109,14 @@ fn follower_behind() -> Story {
         .expect_readable("many/7")
 }
 
-/// Of so many entries that the log is cut behind a snapshot meanwhile.
 fn follower_far_behind() -> Story {
     story("follower-far-behind", "A follower that is behind the whole log catches up by a snapshot (32).", 3, 3)
+        .long()
         .upload("a", kib(100))
         .cut_power(follower())
-        .churn("churn", 7_000)
+        .churn("churn", 6_800)
         .upload_many("many", 30, 100)
+        .expect_log_cut()
         .start(it())
         .until_whole()
         .cut_power(leader())

@@ -121,7 +121,7 @@ fn chunk_reply_lost() -> Story {
     .finish("a")
     .within(seconds(20))
     .until_whole()
-    .expect_copies("a", 3)
+    .expect_copies("a", 2)
     .expect_readable("a")
 }
 

@@ -2,7 +2,12 @@
 //!
 //! The number in a story's sentence is that of the promise.
 
+mod disks;
+mod downloads;
+mod health;
 mod metadata;
+mod names;
+mod stopping;
 mod uploads;
 
 use crate::story::Story;
@@ -10,7 +15,8 @@ use crate::story::Story;
 /// All stories.
 #[must_use]
 pub fn all() -> Vec<Story> {
-    [uploads::all(), metadata::all()].concat()
+    [names::all(), uploads::all(), downloads::all(), metadata::all(), health::all(), disks::all(), stopping::all()]
+        .concat()
 }
 
 /// The story of that name.

@@ -43,7 +43,8 @@ impl Admitted {
         F: Future<Output = ()> + Send + 'static,
     {
         let Admitted { inbound, permit, span } = self;
-        let work = serve(*inbound);
+        // On the heap once, instead of moved again and again on its way into the task.
+        let work = Box::pin(serve(*inbound));
         let work = async move {
             let _permit = permit;
             work.await;

@@ -97,6 +97,19 @@ impl Cluster {
         storage: u64,
         users: u64,
     ) -> Result<(Cluster, Vec<User>), AnyError> {
+        Cluster::prepare_knowing(world, metadata, storage, &(0..users).map(|_| None).collect::<Vec<_>>())
+    }
+
+    /// As [`Cluster::prepare`], where each user knows all metadata nodes or only these.
+    ///
+    /// # Errors
+    /// Certificates cannot be made.
+    pub fn prepare_knowing(
+        world: &mut SimWorld,
+        metadata: u64,
+        storage: u64,
+        users: &[Option<&[u64]>],
+    ) -> Result<(Cluster, Vec<User>), AnyError> {
         let mut office = world.add_machine("authority");
         let life = office.boot();
         let authority = Authority::create(&life.world)?;
@@ -113,13 +126,15 @@ impl Cluster {
         };
         let metadata = (1..=metadata).map(|id| member(RoleSettings::Metadata, id)).collect::<Result<Vec<_>, _>>()?;
         let seeds: Vec<SocketAddr> = metadata.iter().map(|member| member.settings.listen).collect();
-        let role = RoleSettings::Storage { metadata: seeds.clone(), reserve: None };
+        let role = RoleSettings::Storage { metadata: seeds, reserve: None };
         let storage = (1..=storage).map(|id| member(role.clone(), id)).collect::<Result<Vec<_>, _>>()?;
-        let mut user = |id: u64| -> Result<User, AnyError> {
+        let mut user = |(known, id): (&Option<&[u64]>, u64)| -> Result<User, AnyError> {
             let name = format!("user-{id}");
-            User::start(world.add_machine(&name), issue(Role::Client, &name)?, seeds.clone())
+            let knows = |member: &&Member| known.is_none_or(|known| known.contains(&member.id().0));
+            let seeds = metadata.iter().filter(knows).map(|member| member.settings.listen).collect();
+            User::start(world.add_machine(&name), issue(Role::Client, &name)?, seeds)
         };
-        let users = (1..=users).map(&mut user).collect::<Result<Vec<_>, _>>()?;
+        let users = users.iter().zip(1..).map(&mut user).collect::<Result<Vec<_>, _>>()?;
         office.crash(Crash::Process, || {});
         Ok((Cluster { metadata, storage }, users))
     }

@@ -9,14 +9,17 @@
 //! less space. Copies of what a disk holds are in `copy`.
 
 mod copy;
+mod durable;
 mod fault;
 mod file;
 mod names;
 mod page;
+mod page_map;
 mod pages;
 mod rot;
 
 pub use copy::DiskSnapshot;
+pub use durable::{DurableDisk, DurableFile, Seen};
 pub use fault::DiskFaults;
 pub use rot::Rot;
 
@@ -29,7 +32,6 @@ use page::PAGE_BYTES;
 use pages::Pages;
 use std::fmt;
 use std::io;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// How a machine stops.
@@ -115,22 +117,6 @@ impl SimDisk {
     pub fn files(&self) -> Vec<(String, u64)> {
         let state = self.state();
         state.names.paths().map(|(path, pages)| (path.to_owned(), lock(pages).length())).collect()
-    }
-
-    /// Whether a range of a file's bytes lies in pages that this disk and the other one have in common, so that it
-    /// cannot differ: what was not written since one was copied from the other. It may be the same where it is not
-    /// shared.
-    #[must_use]
-    pub fn shares(&self, other: &SimDisk, path: &str, bytes: Range<u64>) -> bool {
-        let (own, others) = (self.state().names.file(path), other.state().names.file(path));
-        let (Ok(own), Ok(others)) = (own, others) else { return false };
-        Arc::ptr_eq(&own, &others) || lock(&own).shares(&lock(&others), bytes)
-    }
-
-    /// Where the pages of a file end that were ever written: behind it there are only zeroes.
-    #[must_use]
-    pub fn written_end(&self, path: &str) -> u64 {
-        self.state().names.file(path).map_or(0, |pages| lock(&pages).written_end())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

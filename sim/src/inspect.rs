@@ -25,7 +25,7 @@ use dfs_core::meta::{KnownChunk, NodeRecord};
 use ledger::Ledger;
 use shelf::Shelf;
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::ErrorKind;
 
 /// What is said where a disk or a store cannot be read at all.
@@ -185,7 +185,7 @@ pub fn payload_place(disk: &SimDisk, chunk: ChunkId) -> Result<Option<(String, u
 }
 
 /// Looks at machines.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Inspector {
     sight: Sight,
     ledgers: BTreeMap<NodeId, Ledger>,
@@ -247,6 +247,12 @@ impl Inspector {
         let (chunks, nodes) = site.map(ledger::known).transpose()?.unwrap_or_default();
         self.sight.known = Some(Known { applied, chunks, nodes, complete });
         Ok(())
+    }
+}
+
+impl fmt::Debug for Inspector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inspector").field("sight", &self.sight).finish_non_exhaustive()
     }
 }
 

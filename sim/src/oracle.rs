@@ -84,7 +84,7 @@ impl Oracle {
             file: info.file,
             name: attempt.name.clone(),
             content: attempt.id,
-            chunks: u64::from(info.chunk_size.chunk_count(info.size)),
+            chunks: info.chunk_size.chunk_count(info.size),
             // Said here once more: what production takes for a quorum is what is doubted.
             write_quorum: info.replication / 2 + 1,
         };

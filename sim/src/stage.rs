@@ -212,7 +212,8 @@ impl Stage {
                 self.member(fault.node)?.machine().set_work(WorkDelays::default());
             }
             FaultKind::FullDisk => {
-                self.member(fault.node)?.machine().disk().set_capacity(DiskSettings::default().capacity_bytes)
+                self.member(fault.node)?.machine().disk().set_capacity(DiskSettings::default().capacity_bytes);
+                self.start(fault.node).await?;
             }
             FaultKind::FailingSync | FaultKind::FailingReads => {
                 self.sound(fault.node)?;

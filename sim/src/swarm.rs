@@ -45,7 +45,7 @@ impl Plan {
         if random.chance(500_000) {
             link.udp_payload_max = 9_000;
         }
-        let thinking = Duration::from_millis(random.within(300..=3_000));
+        let thinking = Duration::from_millis(random.within(800..=4_000));
         let kinds = loop {
             let drawn = |kind: &FaultKind| random.chance(450_000).then(|| (*kind, random.within(1..=10)));
             let kinds: Vec<(FaultKind, u64)> = FaultKind::ALL.iter().filter_map(drawn).collect();
@@ -54,7 +54,7 @@ impl Plan {
             }
         };
         let victim = NodeName { role: Role::Storage, id: NodeId(random.within(1..=storage)) };
-        let faults_max = random.within(2..=7);
+        let faults_max = random.within(2..=12);
         Plan { metadata, storage, users, link, thinking, kinds, victim, faults_max }
     }
 

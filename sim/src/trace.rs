@@ -97,16 +97,15 @@ impl Trace {
         inner.hash_address(from);
         inner.hash_address(to);
         inner.hash.update((bytes as u64).to_le_bytes());
-        inner.hash.update(payload);
+        // Nobody forges traces: a checksum notices ciphertext that differs, for a tenth of the price of the hash.
+        let checksum = crc32c::crc32c(payload);
+        inner.hash.update(checksum.to_le_bytes());
         if let Some(reader) = &mut inner.reader
             && reader.packets
         {
             let mut text = format!("{from:>18} > {to:<18} {bytes:>5}");
             if !payload.is_empty() {
-                // The first bytes of a digest tell ciphertexts apart.
-                let digest: [u8; 32] = Sha256::digest(payload).into();
-                let [a, b, c, d, ..] = digest;
-                text.push_str(&format!(" {:08x}", u32::from_be_bytes([a, b, c, d])));
+                text.push_str(&format!(" {checksum:08x}"));
             }
             let scope = Scope::current();
             reader.read(&Line { time, node: name(scope.as_ref()), kind: fate, text: &text });

@@ -149,10 +149,23 @@ impl Work<'_> {
     /// # Errors
     /// It does not end.
     pub async fn delete(&self, name: &FileName) -> Result<Ended, AnyError> {
+        self.delete_target(name, FileTarget::Name(name.clone())).await
+    }
+
+    /// Deletes the version that has the name now, by its id.
+    ///
+    /// # Errors
+    /// There is none, or it does not end.
+    pub async fn delete_by_id(&self, name: &FileName) -> Result<Ended, AnyError> {
+        let info = self.finish("stat", name, self.user.client().stat(FileTarget::Name(name.clone()))).await??;
+        self.delete_target(name, FileTarget::Id(info.file)).await
+    }
+
+    async fn delete_target(&self, name: &FileName, target: FileTarget) -> Result<Ended, AnyError> {
         self.shared.oracle.deletes(name);
         let call = self.shared.history.invoke(self.number, name, Operation::Delete);
         let began = Instant::now();
-        let deletion = self.user.client().delete(FileTarget::Name(name.clone()));
+        let deletion = self.user.client().delete(target);
         let (outcome, words) = match self.finish("delete", name, deletion).await? {
             Ok(info) => (Outcome::Done, format!("file {}", info.file)),
             Err(ClientError::NotFound { .. }) => (Outcome::NotFound, "not found".to_owned()),

@@ -11,7 +11,7 @@ use dfs_transport::exchange::CallError;
 use dfs_transport::identity::Identity;
 use dfs_transport::peers::{Class, Peers};
 use dfs_transport::world::World;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -44,6 +44,12 @@ impl User {
     #[must_use]
     pub fn world(&self) -> &World {
         &self.world
+    }
+
+    /// The address of the user's machine.
+    #[must_use]
+    pub fn address(&self) -> IpAddr {
+        self.machine.address()
     }
 
     /// Asks one node, once.

@@ -115,6 +115,31 @@ impl Names {
         Names::synced(copy_tree(&tree, copy))
     }
 
+    /// A file that would survive any power cut.
+    pub fn durable_file(&self, path: &str) -> io::Result<Arc<Mutex<Pages>>> {
+        match self.synced.get(path) {
+            Some(Node::File(pages)) if self.is_reachable(path) => Ok(pages.clone()),
+            Some(Node::Directory) => Err(io::ErrorKind::IsADirectory.into()),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// The names in a directory that would survive any power cut.
+    pub fn durable_list(&self, path: &str) -> io::Result<Vec<String>> {
+        let is_there = path.is_empty() || self.synced.contains_key(path) && self.is_reachable(path);
+        if !is_there {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let names = self.synced.keys().filter(|name| parent(name) == path);
+        Ok(names.map(|name| name.rsplit('/').next().unwrap_or(name).to_owned()).collect())
+    }
+
+    /// Whether all directories that a path is in are synced.
+    fn is_reachable(&self, path: &str) -> bool {
+        let above = path.match_indices('/').map(|(at, _)| &path[..at]);
+        above.into_iter().all(|directory| matches!(self.synced.get(directory), Some(Node::Directory)))
+    }
+
     /// The names as they are, each file as `copy` makes it; all of them synced.
     pub fn live(&self, copy: impl Fn(&Pages) -> Pages) -> Names {
         Names::synced(copy_tree(&self.present, copy))

@@ -1,24 +1,29 @@
 //! The content of a file, as written and as synced, in pages that both share until one is written.
 
-use super::page::{PAGE_BYTES, Page, ZEROES};
+use super::page::{PAGE_BYTES, ZEROES};
+use super::page_map::PageMap;
 use crate::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 
 /// A file's content. Pages that are absent are zeroes.
 #[derive(Clone, Default)]
 pub(super) struct Pages {
-    pub(super) written: BTreeMap<u64, Arc<Page>>,
-    pub(super) synced: BTreeMap<u64, Arc<Page>>,
+    pub(super) written: PageMap,
+    pub(super) synced: PageMap,
     /// The pages that the next sync must carry over.
     dirty: BTreeSet<u64>,
     length: u64,
     synced_length: u64,
     /// Whether the next sync carries the length over.
     length_is_dirty: bool,
+    /// Pages that may have bits that rotted.
+    pub(super) rotten: BTreeSet<u64>,
     /// Ranges of pages that take space, by first page, with the page behind the last; apart from each other.
     occupied: BTreeMap<u64, u64>,
+    /// The pages whose durable content changed, in the order of the changes, but for rot: what somebody who looks again
+    /// and again must read anew.
+    pub(super) journal: Vec<u64>,
 }
 
 /// What a power cut did to pages that were not synced.
@@ -47,7 +52,7 @@ impl Pages {
         while at < end {
             let (number, within) = (at / PAGE_BYTES, (at % PAGE_BYTES) as usize);
             let count = (PAGE_BYTES - at % PAGE_BYTES).min(end - at) as usize;
-            let page = self.written.get(&number).map_or(&ZEROES, |page| page);
+            let page = self.written.get(number).map_or(&ZEROES, |page| page);
             let done = (at - offset) as usize;
             buffer[done..done + count].copy_from_slice(&page.bytes()[within..within + count]);
             at += count as u64;
@@ -60,8 +65,7 @@ impl Pages {
         while !rest.is_empty() {
             let (number, within) = (at / PAGE_BYTES, (at % PAGE_BYTES) as usize);
             let count = rest.len().min(PAGE_BYTES as usize - within);
-            let page = self.written.entry(number).or_insert_with(|| Arc::new(ZEROES.clone()));
-            Arc::make_mut(page).write(within, &rest[..count]);
+            self.written.get_or_insert(number).write(within, &rest[..count]);
             self.dirty.insert(number);
             at += count as u64;
             rest = &rest[count..];
@@ -80,9 +84,9 @@ impl Pages {
     pub fn set_length(&mut self, length: u64) {
         if length < self.length {
             let behind: Vec<u64> =
-                self.written.range(length.div_ceil(PAGE_BYTES)..).map(|(number, _)| *number).collect();
+                self.written.range(length.div_ceil(PAGE_BYTES)..u64::MAX).map(|(number, _)| number).collect();
             for number in behind {
-                self.written.remove(&number);
+                self.written.remove(number);
                 self.dirty.insert(number);
             }
             self.clear_tail(length);
@@ -96,9 +100,9 @@ impl Pages {
     fn clear_tail(&mut self, length: u64) {
         let (number, within) = (length / PAGE_BYTES, (length % PAGE_BYTES) as usize);
         if within > 0
-            && let Some(page) = self.written.get_mut(&number)
+            && let Some(page) = self.written.get_mut(number)
         {
-            Arc::make_mut(page).clear_from(within);
+            page.clear_from(within);
             self.dirty.insert(number);
         }
     }
@@ -106,9 +110,10 @@ impl Pages {
     /// Makes what is dirty durable, and only that.
     pub fn sync(&mut self) {
         for number in std::mem::take(&mut self.dirty) {
-            match self.written.get(&number) {
+            self.journal.push(number);
+            match self.written.get(number) {
                 Some(page) => self.synced.insert(number, page.clone()),
-                None => self.synced.remove(&number),
+                None => self.synced.remove(number),
             };
         }
         if std::mem::take(&mut self.length_is_dirty) {
@@ -122,22 +127,32 @@ impl Pages {
         self.length_is_dirty = false;
     }
 
-    /// Whether both have the very same pages of a range.
-    pub fn shares(&self, other: &Pages, bytes: Range<u64>) -> bool {
-        let (first, end) = page_range(bytes.start, bytes.end.saturating_sub(bytes.start));
-        let (mut own, mut others) = (self.written.range(first..end), other.written.range(first..end));
-        loop {
-            match (own.next(), others.next()) {
-                (None, None) => return true,
-                (Some((a, page)), Some((b, other))) if a == b && Arc::ptr_eq(page, other) => {}
-                _ => return false,
+    /// Reads what there is durably of a range, as it was before any of it rotted, and says how many bytes that was.
+    pub fn read_durable(&self, offset: u64, buffer: &mut [u8]) -> usize {
+        let end = self.synced_length.min(offset.saturating_add(buffer.len() as u64));
+        let mut at = offset;
+        while at < end {
+            let (number, within) = (at / PAGE_BYTES, (at % PAGE_BYTES) as usize);
+            let count = (PAGE_BYTES - at % PAGE_BYTES).min(end - at) as usize;
+            let done = (at - offset) as usize;
+            let page = self.synced.get(number).map_or(&ZEROES, |page| page);
+            let into = &mut buffer[done..done + count];
+            if page.is_rotten() {
+                let mut healed = page.clone();
+                healed.heal();
+                into.copy_from_slice(&healed.bytes()[within..within + count]);
+            } else {
+                into.copy_from_slice(&page.bytes()[within..within + count]);
             }
+            at += count as u64;
         }
+        at.saturating_sub(offset) as usize
     }
 
-    /// Where the last page ends that is not absent.
-    pub fn written_end(&self) -> u64 {
-        self.written.last_key_value().map_or(0, |(number, _)| (number + 1) * PAGE_BYTES).min(self.length)
+    /// Where the last durable page ends that is not absent.
+    pub fn durable_end(&self) -> u64 {
+        let end = self.synced.last().map_or(0, |number| (number + 1) * PAGE_BYTES);
+        end.min(self.synced_length)
     }
 
     /// Loses, tears or keeps each unsynced page and the unsynced length.
@@ -151,18 +166,19 @@ impl Pages {
         };
         let mut torn_pages = 0;
         for number in std::mem::take(&mut self.dirty) {
+            self.journal.push(number);
             let torn = mood > 1 && random.chance(250_000);
-            let page = self.written.get(&number);
+            let page = self.written.get(number);
             if torn {
                 let (old, new) =
-                    (self.synced.get(&number).map_or(&ZEROES, |page| page), page.map_or(&ZEROES, |page| page));
+                    (self.synced.get(number).map_or(&ZEROES, |page| page), page.map_or(&ZEROES, |page| page));
                 let mixed = old.torn(new, random);
                 torn_pages += u64::from(mixed.bytes() != old.bytes() && mixed.bytes() != new.bytes());
                 self.synced.insert(number, Arc::new(mixed));
             } else if keep(random) {
                 match page {
                     Some(page) => self.synced.insert(number, page.clone()),
-                    None => self.synced.remove(&number),
+                    None => self.synced.remove(number),
                 };
             }
         }
@@ -170,23 +186,24 @@ impl Pages {
             self.synced_length = self.length;
         }
         let changed = self.written.iter().filter(|(number, page)| {
-            let kept = self.synced.get(number).map_or(&ZEROES, |page| page);
+            let kept = self.synced.get(*number).map_or(&ZEROES, |page| page);
             !std::ptr::eq(kept, &raw const ***page) && kept.bytes() != page.bytes()
         });
         let damage = Damage { torn: torn_pages, lost: (changed.count() as u64).saturating_sub(torn_pages) };
-        *self = self.durable();
+        *self = Pages { journal: std::mem::take(&mut self.journal), ..self.durable() };
+        // A truncation that did not last takes its space again.
+        let pages: Vec<u64> = self.synced.iter().map(|(number, _)| number).collect();
+        pages.into_iter().for_each(|number| self.occupy(number * PAGE_BYTES, PAGE_BYTES));
         damage
     }
 
     /// The file as it is on the medium, without what was not synced.
     pub fn durable(&self) -> Pages {
         let (written, synced, occupied) = (self.synced.clone(), self.synced.clone(), self.occupied.clone());
-        let mut durable = Pages { written, synced, occupied, length: u64::MAX, ..Pages::default() };
+        let rotten = self.rotten.clone();
+        let mut durable = Pages { written, synced, occupied, rotten, length: u64::MAX, ..Pages::default() };
         durable.set_length(self.synced_length);
         durable.sync();
-        // A truncation that did not last takes its space again.
-        let pages: Vec<u64> = durable.synced.keys().copied().collect();
-        pages.into_iter().for_each(|number| durable.occupy(number * PAGE_BYTES, PAGE_BYTES));
         durable
     }
 
@@ -198,6 +215,7 @@ impl Pages {
             length: self.length,
             synced_length: self.length,
             occupied: self.occupied.clone(),
+            rotten: self.rotten.clone(),
             ..Pages::default()
         }
     }

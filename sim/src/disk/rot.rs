@@ -86,21 +86,18 @@ impl Pages {
         }
         let (number, within) = (offset / PAGE_BYTES, (offset % PAGE_BYTES) as usize);
         let settled = self.is_settled(number);
-        let page = self.written.entry(number).or_insert_with(|| Arc::new(ZEROES.clone()));
-        Arc::make_mut(page).flip(within, bit);
-        if settled {
-            let page = page.clone();
-            self.synced.insert(number, page);
-        } else {
-            let page = self.synced.entry(number).or_insert_with(|| Arc::new(ZEROES.clone()));
-            Arc::make_mut(page).flip(within, bit);
+        self.written.get_or_insert(number).flip(within, bit);
+        match self.written.get(number) {
+            Some(page) if settled => self.synced.insert(number, page.clone()),
+            _ => self.synced.get_or_insert(number).flip(within, bit),
         }
+        self.rotten.insert(number);
         Ok(())
     }
 
     /// The bits that have rotted, of what was written and of what was synced: byte and bit.
     fn rotten(&self) -> BTreeSet<(u64, u8)> {
-        let pages = self.written.iter().chain(&self.synced);
+        let pages = self.written.iter().chain(self.synced.iter());
         let rotten = pages.filter(|(_, page)| page.is_rotten());
         rotten
             .flat_map(|(number, page)| page.rotten().map(move |(byte, bit)| (number * PAGE_BYTES + byte as u64, bit)))
@@ -109,9 +106,11 @@ impl Pages {
 
     /// Makes every bit what it was written as.
     pub(super) fn heal(&mut self) {
-        for pages in [&mut self.written, &mut self.synced] {
-            for page in pages.values_mut().filter(|page| page.is_rotten()) {
-                Arc::make_mut(page).heal();
+        for number in std::mem::take(&mut self.rotten) {
+            for pages in [&mut self.written, &mut self.synced] {
+                if pages.get(number).is_some_and(|page| page.is_rotten()) {
+                    pages.get_or_insert(number).heal();
+                }
             }
         }
     }
@@ -119,19 +118,19 @@ impl Pages {
     /// The pages that were synced and not written since, as far as they are part of the file either way.
     fn settled(&self) -> Vec<u64> {
         let end = self.durable_length().div_ceil(PAGE_BYTES);
-        self.written.range(..end).map(|(number, _)| *number).filter(|number| self.is_settled(*number)).collect()
+        self.written.range(0..end).map(|(number, _)| number).filter(|number| self.is_settled(*number)).collect()
     }
 
     /// Pages share their content from a sync until the next write.
     fn is_settled(&self, number: u64) -> bool {
-        match (self.written.get(&number), self.synced.get(&number)) {
+        match (self.written.get(number), self.synced.get(number)) {
             (Some(written), Some(synced)) => Arc::ptr_eq(written, synced),
             (written, synced) => written.is_none() && synced.is_none(),
         }
     }
 
     fn is_zero(&self, number: u64) -> bool {
-        self.written.get(&number).is_none_or(|page| page.bytes() == ZEROES.bytes())
+        self.written.get(number).is_none_or(|page| page.bytes() == ZEROES.bytes())
     }
 }
 

@@ -1,26 +1,24 @@
 //! The records of one store, read as far as their pages are new.
 
 use super::{Site, StorageSight, unreadable};
-use crate::disk::SimDisk;
+use crate::disk::{DurableDisk, DurableFile, Seen};
 use crate::verdict::Failure;
 use dfs_actors::chunk_store::inspect::{Owner, Position, SegmentReader, StoredRecord, owner, segment_path, segments};
-use dfs_actors::disk::{Disk, DiskFile};
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::ops::Range;
 
 /// What is remembered between two looks.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Shelf {
-    /// The durable disk as it was then.
-    seen: Option<SimDisk>,
     owner: Option<Owner>,
     segments: BTreeMap<u32, Segment>,
 }
 
 /// A segment as it was then.
-#[derive(Debug, Default)]
 struct Segment {
+    file: DurableFile,
+    seen: Seen,
     records: Vec<Found>,
     /// Where the file's pages ended.
     end: u64,
@@ -37,36 +35,32 @@ impl Shelf {
     pub fn read(&mut self, site: &Site, sight: &mut StorageSight) -> Result<(), Failure> {
         sight.name.clone_from(&site.name);
         sight.news.clear();
-        self.look(&site.disk, sight).map_err(|error| unreadable(&site.name, error))
+        self.look(&site.disk.durable(), sight).map_err(|error| unreadable(&site.name, error))
     }
 
-    fn look(&mut self, disk: &SimDisk, sight: &mut StorageSight) -> io::Result<()> {
-        let present = disk.durable_copy(true);
-        let mount = present.mount();
-        let found = owner(&*mount)?.map(|found| found.owner);
+    fn look(&mut self, disk: &DurableDisk, sight: &mut StorageSight) -> io::Result<()> {
+        let found = owner(disk)?.map(|found| found.owner);
         if found != self.owner {
             *self = Shelf { owner: found, ..Shelf::default() };
             sight.records.clear();
         }
         sight.store = found.map(|owner| owner.store);
-        let mut changed = false;
-        if let Some(owner) = found {
-            let numbers = segments(&*mount)?;
-            let before = self.segments.len();
-            self.segments.retain(|number, _| numbers.contains(number));
-            changed |= self.segments.len() < before;
-            for number in numbers {
-                let old = self.segments.remove(&number).unwrap_or_default();
-                let look = Look { seen: self.seen.as_ref(), present: &present, owner, number };
-                let (new, differs) = look.segment(&*mount, old, &mut sight.news)?;
-                changed |= differs;
-                self.segments.insert(number, new);
-            }
+        let Some(owner) = found else { return Ok(()) };
+        let numbers = segments(disk)?;
+        let before = self.segments.len();
+        self.segments.retain(|number, _| numbers.contains(number));
+        let mut changed = self.segments.len() < before;
+        for number in numbers {
+            let file = disk.file(&segment_path(number))?;
+            let known = self.segments.remove(&number).filter(|known| known.file.is(&file));
+            changed |= known.is_none();
+            let mut segment = known.unwrap_or_else(|| Segment::unseen(file));
+            changed |= segment.look(owner, number, &mut sight.news)?;
+            self.segments.insert(number, segment);
         }
         if changed {
             sight.records = by_key(self.segments.values());
         }
-        self.seen = Some(present);
         Ok(())
     }
 }
@@ -83,76 +77,47 @@ fn by_key<'s>(segments: impl Iterator<Item = &'s Segment>) -> BTreeMap<super::Re
     records
 }
 
-/// One look at one segment.
-struct Look<'l> {
-    seen: Option<&'l SimDisk>,
-    present: &'l SimDisk,
-    owner: Owner,
-    number: u32,
-}
+impl Segment {
+    fn unseen(file: DurableFile) -> Segment {
+        Segment { file, seen: Seen::default(), records: Vec::new(), end: 0 }
+    }
 
-impl Look<'_> {
-    /// The segment as it is now, and whether its records differ. New records are added to `news`.
-    fn segment(&self, mount: &dyn Disk, old: Segment, news: &mut Vec<StoredRecord>) -> io::Result<(Segment, bool)> {
-        let path = segment_path(self.number);
-        let end = self.present.written_end(&path);
-        let unchanged = |from, to| self.seen.is_some_and(|seen| self.present.shares(seen, &path, from..to));
-        if old.end == end && unchanged(0, end) {
-            return Ok((old, false));
+    /// Reads what is new, adds the records of it to `news`, and says whether any record differs.
+    fn look(&mut self, owner: Owner, segment: u32, news: &mut Vec<StoredRecord>) -> io::Result<bool> {
+        let (changes, seen) = self.file.news(self.seen);
+        let (end, old_end) = (self.file.written_end(), self.end);
+        (self.seen, self.end) = (seen, end);
+        if changes.is_empty() && end == old_end {
+            return Ok(false);
         }
-        let file = Written { file: mount.open(&path, false)?, end };
-        let mut records = Vec::with_capacity(old.records.len());
+        let old = std::mem::take(&mut self.records);
         let known = news.len();
         let mut kept = 0;
         let mut at = 0;
-        let mut olds = old.records.iter().peekable();
+        let mut olds = old.iter().peekable();
+        // What lies where the file ended, or ends now, may read otherwise without having been written.
+        let unchanged = |bytes: Range<u64>| bytes.end <= end.min(old_end) && !touches(&changes, &bytes);
         loop {
             while olds.peek().is_some_and(|old| old.from < at) {
                 olds.next();
             }
-            while let Some(old) = olds.next_if(|old| old.from == at && unchanged(at, old.record.end)) {
-                records.push(*old);
+            while let Some(old) = olds.next_if(|old| old.from == at && unchanged(at..old.record.end)) {
+                self.records.push(*old);
                 at = old.record.end;
                 kept += 1;
             }
-            let from = Position { segment: self.number, offset: at };
-            let Some(record) = SegmentReader::new(&file, self.owner, from)?.next_record()? else { break };
-            records.push(Found { from: at, record });
+            let from = Position { segment, offset: at };
+            let Some(record) = SegmentReader::new(&self.file, owner, from)?.next_record()? else { break };
+            self.records.push(Found { from: at, record });
             news.push(record);
             at = record.end;
         }
-        Ok((Segment { records, end }, kept < old.records.len() || news.len() > known))
+        Ok(kept < old.len() || news.len() > known)
     }
 }
 
-/// A segment without the reserved space behind what was written: there is much of it, and it is empty.
-struct Written {
-    file: Arc<dyn DiskFile>,
-    end: u64,
-}
-
-impl DiskFile for Written {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read_at(offset, buffer)
-    }
-
-    fn write_at(&self, _: u64, _: &[io::IoSlice<'_>]) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-
-    fn allocate(&self, _: u64, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-
-    fn length(&self) -> io::Result<u64> {
-        Ok(self.end)
-    }
-
-    fn set_length(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
+/// Whether one of the changes, which are apart and rising, lies in a range.
+fn touches(changes: &[Range<u64>], bytes: &Range<u64>) -> bool {
+    let first = changes.partition_point(|change| change.end <= bytes.start);
+    changes.get(first).is_some_and(|change| change.start < bytes.end)
 }

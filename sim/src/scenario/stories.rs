@@ -2,8 +2,13 @@
 //!
 //! The number in a story's sentence is that of the promise.
 
+mod disks;
+mod downloads;
 mod guards;
+mod health;
 mod metadata;
+mod names;
+mod stopping;
 mod uploads;
 
 use crate::story::Story;
@@ -11,7 +16,17 @@ use crate::story::Story;
 /// All stories.
 #[must_use]
 pub fn all() -> Vec<Story> {
-    [uploads::all(), metadata::all(), guards::all()].concat()
+    let parts = [
+        names::all(),
+        uploads::all(),
+        downloads::all(),
+        metadata::all(),
+        health::all(),
+        disks::all(),
+        stopping::all(),
+        guards::all(),
+    ];
+    parts.concat()
 }
 
 /// The story of that name.

@@ -1,42 +1,45 @@
 //! Tells a story to a cluster.
 
-use super::{Step, Story, Who};
-use crate::cluster::{Cluster, Ending, NodeName, SETTLE};
+use super::step::{Errand, Somebody, Step};
+use super::{Story, Who};
+use crate::cluster::{Cluster, Ending, NodeName};
 use crate::fault::{Fault, FaultKind};
 use crate::history::Outcome;
 use crate::inspect::Depth;
 use crate::judgement::look_at_everything;
+use crate::network::SimNetwork;
 use crate::scenario::alive_tasks;
 use crate::stage::Stage;
 use crate::verdict::{AnyError, Failure, Verdict};
 use crate::work::{Ended, Manner, Shared, Work};
 use crate::world::SimWorld;
-use dfs_core::id::{ChunkIndex, NodeId, Role};
-use dfs_core::limit::CHUNKS_PER_GROUP;
+use dfs_core::id::ChunkIndex;
 use dfs_core::name::FileName;
 use dfs_core::settings::ClusterSettings;
-use dfs_core::wire::metadata::{FileTarget, GroupLocations};
-use futures_util::future::LocalBoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use futures_util::future::{self, LocalBoxFuture};
+use futures_util::stream::{self, FuturesUnordered, StreamExt, TryStreamExt};
+use std::collections::BTreeMap;
+use tokio::time::{Instant, sleep};
 
 /// What a story says comes to pass.
-const THE_STORY: &str = "the-story-comes-to-pass";
+pub(super) const THE_STORY: &str = "the-story-comes-to-pass";
 
-/// How often something is asked that must come to pass.
-const POLL: Duration = Duration::from_millis(100);
+/// How many files of many are under way at once.
+const AT_ONCE: usize = 8;
 
-/// Uploads that were begun.
+/// What was begun.
 type Begun<'b> = FuturesUnordered<LocalBoxFuture<'b, (&'static str, Result<Ended, AnyError>)>>;
 
 /// A story while it is told.
-struct Telling<'t> {
-    stage: &'t mut Stage,
+pub(super) struct Telling<'t> {
+    pub(super) stage: &'t mut Stage,
+    network: SimNetwork,
+    /// Who does the present step.
     work: Work<'t>,
+    /// Somebody who is never silenced.
+    pub(super) judge: Work<'t>,
     /// Who was meant last.
-    it: Vec<NodeName>,
+    pub(super) it: Vec<NodeName>,
 }
 
 impl Story {
@@ -46,34 +49,48 @@ impl Story {
     /// What does not come to pass.
     pub async fn play(&self, world: &mut SimWorld) -> Verdict {
         let before = alive_tasks();
-        let (mut cluster, users) = Cluster::prepare(world, self.metadata, self.storage, 1)?;
+        let mut knowing: Vec<Somebody> = self.steps.iter().filter_map(|step| step.plain().1).collect();
+        knowing.retain(|somebody| *somebody != Somebody::Else);
+        let known: Vec<Option<&[u64]>> = knowing.iter().map(Somebody::knows).collect();
+        let known = [vec![None, None], known].concat();
+        let (mut cluster, users) = Cluster::prepare_knowing(world, self.metadata, self.storage, &known)?;
         cluster.start().await?;
         let replication = u8::try_from(self.storage.min(3))?;
         cluster.initialise(0, ClusterSettings { replication, ..ClusterSettings::default() }).await?;
         let shared = Shared::new(world.tally().clone(), world.trace().clone());
-        let mut stage = Stage::new(world, cluster, 1);
-        stage.until_whole(&users[0]).await?;
-        let work = Work { number: 1, user: &users[0], shared: &shared };
-        self.tell(&mut stage, work).await?;
+        let mut stage = Stage::new(world, cluster, users.len() as u64);
+        let network = world.network().clone();
+        let works = users.iter().zip(1_u64..).map(|(user, number)| Work { number, user, shared: &shared });
+        let works: Vec<Work<'_>> = works.collect();
+        let (work, judge) = (works[0], works[1]);
+        let somebody: Vec<(Somebody, Work<'_>)> =
+            std::iter::once(Somebody::Else).chain(knowing).zip(works.iter().skip(1).copied()).collect();
+        if !self.at_once {
+            stage.until_whole(judge.user).await?;
+        }
+        let telling = Telling { stage: &mut stage, network, work, judge, it: Vec::new() };
+        self.tell(telling, &somebody).await?;
         stage.heal().await?;
-        stage.until_whole(&users[0]).await?;
-        look_at_everything(work).await?;
+        stage.until_whole(judge.user).await?;
+        look_at_everything(judge).await?;
         stage.judge(&shared.oracle, Depth::Everything)?;
         stage.cluster.end(users, before, Ending::AtOnce).await
     }
 
-    async fn tell(&self, stage: &mut Stage, work: Work<'_>) -> Verdict {
+    async fn tell<'t>(&self, mut telling: Telling<'t>, somebody: &[(Somebody, Work<'t>)]) -> Verdict {
+        let shared = telling.judge.shared;
         let mut begun = Begun::new();
         let mut ended: BTreeMap<&'static str, Ended> = BTreeMap::new();
-        let mut telling = Telling { stage, work, it: Vec::new() };
         for (number, step) in self.steps.iter().enumerate() {
-            work.shared.trace.record("step", format_args!("{} {step:?}", number + 1));
+            shared.trace.record("step", format_args!("{} {step:?}", number + 1));
             let began = Instant::now();
-            let (step, limit) = match step {
-                Step::Within(limit, step) => (&**step, Some(*limit)),
-                step => (step, None),
-            };
+            let (step, by, limit) = step.plain();
+            let user = telling.work;
+            if let Some((_, work)) = somebody.iter().find(|(other, _)| Some(*other) == by) {
+                telling.work = *work;
+            }
             let told = telling.tell(step, &mut begun, &mut ended).await;
+            telling.work = user;
             let told = told.and_then(|()| match limit {
                 Some(limit) if began.elapsed() > limit => {
                     Err(Failure::liveness(THE_STORY, format!("took {:?}, not {limit:?}", began.elapsed())).into())
@@ -84,7 +101,7 @@ impl Story {
                 let failure = Failure::of(&error);
                 Failure { detail: format!("step {} ({step:?}): {}", number + 1, failure.detail), ..failure }
             })?;
-            telling.stage.judge(&work.shared.oracle, Depth::News)?;
+            telling.stage.judge(&shared.oracle, Depth::News)?;
         }
         while let Some((_, outcome)) = begun.next().await {
             outcome?;
@@ -97,9 +114,17 @@ impl<'t> Telling<'t> {
     /// Does a step, while what was begun goes on.
     async fn tell(&mut self, step: &Step, begun: &mut Begun<'t>, ended: &mut BTreeMap<&'static str, Ended>) -> Verdict {
         match *step {
-            Step::Begin(name, bytes, manner) => {
+            Step::Begin(name, errand) => {
                 let (work, path) = (self.work, FileName::new(name)?);
-                begun.push(Box::pin(async move { (name, work.upload(&path, bytes, manner).await) }));
+                ended.remove(name);
+                begun.push(Box::pin(async move {
+                    let ended = match errand {
+                        Errand::Upload(bytes, manner) => work.upload(&path, bytes, manner).await,
+                        Errand::Delete => work.delete(&path).await,
+                        Errand::Read => work.read(&path, false).await,
+                    };
+                    (name, ended)
+                }));
                 return Ok(());
             }
             Step::Finish(name) | Step::Await(name) => {
@@ -107,9 +132,10 @@ impl<'t> Telling<'t> {
                     let (name, outcome) = begun.next().await.ok_or_else(|| wrong(format!("{name} was not begun")))?;
                     ended.insert(name, outcome?);
                 }
-                let acknowledged = ended.get(name).is_some_and(|ended| ended.outcome == Outcome::Done);
+                let succeeded =
+                    ended.get(name).is_some_and(|ended| matches!(ended.outcome, Outcome::Done | Outcome::Found(_)));
                 return match step {
-                    Step::Finish(_) if !acknowledged => Err(wrong(format!("{:?}", ended.get(name)))),
+                    Step::Finish(_) if !succeeded => Err(wrong(format!("{:?}", ended.get(name)))),
                     _ => Ok(()),
                 };
             }
@@ -130,19 +156,35 @@ impl<'t> Telling<'t> {
 
     async fn step(&mut self, step: &Step) -> Verdict {
         match *step {
-            Step::Upload(name, bytes) => {
-                let ended = self.work.upload(&FileName::new(name)?, bytes, Manner::Plain).await?;
-                require(ended.outcome == Outcome::Done, || ended.words.clone())
-            }
+            Step::Upload(name, bytes) => self.upload(name.to_owned(), bytes).await,
             Step::UploadRefused(name, bytes, words) => {
                 let path = FileName::new(name)?;
                 let ended = self.work.upload(&path, bytes, Manner::Plain).await?;
                 let refused = ended.outcome != Outcome::Done && ended.words.contains(words);
                 require(refused, || format!("the user was told {:?}", ended.words))
             }
+            Step::UploadMany(prefix, count, bytes) => {
+                let uploads = (0..count).map(|number| self.upload(format!("{prefix}/{number}"), bytes));
+                stream::iter(uploads).buffer_unordered(AT_ONCE).try_collect().await
+            }
+            Step::Churn(prefix, count) => {
+                let lines =
+                    (0..AT_ONCE as u64).map(|line| self.churn(format!("{prefix}/{line}"), count / AT_ONCE as u64));
+                future::try_join_all(lines).await.map(drop)
+            }
             Step::Delete(name) => {
                 let ended = self.work.delete(&FileName::new(name)?).await?;
                 require(ended.outcome == Outcome::Done, || ended.words.clone())
+            }
+            Step::DeleteById(name) => {
+                let ended = self.work.delete_by_id(&FileName::new(name)?).await?;
+                require(ended.outcome == Outcome::Done, || ended.words.clone())
+            }
+            Step::TryDelete(name) => self.work.delete(&FileName::new(name)?).await.map(drop),
+            Step::DeleteRefused(name, words) => {
+                let ended = self.work.delete(&FileName::new(name)?).await?;
+                let refused = ended.outcome != Outcome::Done && ended.words.contains(words);
+                require(refused, || format!("the user was told {:?}", ended.words))
             }
             Step::Readable(name) => {
                 for by_id in [false, true] {
@@ -168,11 +210,35 @@ impl<'t> Telling<'t> {
             }
             Step::Heal => self.stage.heal().await,
             Step::Whole => {
-                let took = self.stage.until_whole(self.work.user).await?;
+                let took = self.stage.until_whole(self.judge.user).await?;
                 self.work.shared.tally.recovery("whole", took);
                 Ok(())
             }
             Step::Hurt(kind, who, other) => self.hurt(kind, who, other).await,
+            Step::Silence(who) => {
+                let nodes = self.resolve(who).await?;
+                for node in &nodes {
+                    let from = self.stage.cluster.member(*node)?.machine().address();
+                    self.network.cut(from, self.work.user.address());
+                }
+                self.it = nodes;
+                Ok(())
+            }
+            Step::Hear(who) => {
+                for node in self.resolve(who).await? {
+                    let from = self.stage.cluster.member(node)?.machine().address();
+                    self.network.mend(from, self.work.user.address());
+                }
+                Ok(())
+            }
+            Step::RestartInTurn(who) => {
+                for node in self.resolve(who).await? {
+                    self.hurt(FaultKind::Stop, Who::Node(node), None).await?;
+                    self.stage.mend_all(node).await?;
+                    self.stage.until_whole(self.judge.user).await?;
+                }
+                Ok(())
+            }
             Step::Mend(who) | Step::Start(who) => {
                 for node in self.resolve(who).await? {
                     self.stage.mend_all(node).await?;
@@ -190,17 +256,13 @@ impl<'t> Telling<'t> {
             Step::Copies(name, copies) => self.copies(name, copies).await,
             Step::Healthy(who, health) => {
                 for node in self.resolve(who).await? {
-                    self.until(
-                        || format!("{node} is not {health:?}"),
-                        async |telling| {
-                            let nodes = telling.work.user.client().nodes().await.ok()?;
-                            let node = nodes.storage.iter().find(|other| other.address.node == node.id)?;
-                            (node.health == health).then_some(())
-                        },
-                    )
-                    .await?;
+                    self.healthy(node, health).await?;
                 }
                 Ok(())
+            }
+            Step::Stays(who, health, time) => {
+                let nodes = self.resolve(who).await?;
+                self.stay(&nodes, health, time).await
             }
             Step::Ends(who, words) => {
                 for node in self.resolve(who).await? {
@@ -215,6 +277,18 @@ impl<'t> Telling<'t> {
                 }
                 Ok(())
             }
+            Step::LogCut => {
+                let behind = self.it.clone();
+                let leads = self.resolve(Who::Leader).await?;
+                self.until(
+                    || "the log is not cut".to_owned(),
+                    async |telling| {
+                        let has = behind.iter().filter_map(|node| telling.log_ends(*node)).max()?;
+                        leads.iter().all(|node| telling.log_cut(*node).is_some_and(|cut| cut > has)).then_some(())
+                    },
+                )
+                .await
+            }
             Step::OtherLeader => {
                 let former = self.it.clone();
                 self.until(
@@ -226,8 +300,24 @@ impl<'t> Telling<'t> {
                 )
                 .await
             }
-            Step::Begin(..) | Step::Finish(_) | Step::Await(_) | Step::Within(..) => Ok(()),
+            Step::Begin(..) | Step::Finish(_) | Step::Await(_) | Step::Within(..) | Step::By(..) => Ok(()),
         }
+    }
+
+    async fn upload(&self, name: String, bytes: u64) -> Verdict {
+        let ended = self.work.upload(&FileName::new(name)?, bytes, Manner::Plain).await?;
+        require(ended.outcome == Outcome::Done, || ended.words.clone())
+    }
+
+    async fn churn(&self, name: String, count: u64) -> Verdict {
+        let name = FileName::new(name)?;
+        for _ in 0..count {
+            let written = self.work.upload(&name, 0, Manner::Plain).await?;
+            let deleted = self.work.delete(&name).await?;
+            let both = written.outcome == Outcome::Done && deleted.outcome == Outcome::Done;
+            require(both, || format!("{}; {}", written.words, deleted.words))?;
+        }
+        Ok(())
     }
 
     async fn hurt(&mut self, kind: FaultKind, who: Who, other: Option<Who>) -> Verdict {
@@ -254,102 +344,12 @@ impl<'t> Telling<'t> {
         }
         require(listed == names, || format!("{listed:?} are listed"))
     }
-
-    async fn copies(&mut self, name: &'static str, copies: usize) -> Verdict {
-        self.until(
-            || format!("{name} does not have {copies} copies of each chunk"),
-            async |telling| {
-                let (_, groups) = telling.locate(name).await.ok()?;
-                let full = |group: &GroupLocations| {
-                    (0..group.chunks.len() as u32)
-                        .all(|slot| group.holders.iter().filter(|holder| holder.held.has(slot)).count() == copies)
-                };
-                groups.iter().all(full).then_some(())
-            },
-        )
-        .await
-    }
-
-    /// Waits until something comes to pass, for a minute.
-    async fn until<T>(
-        &mut self,
-        otherwise: impl Fn() -> String,
-        mut ask: impl AsyncFnMut(&mut Telling<'t>) -> Option<T>,
-    ) -> Result<T, AnyError> {
-        let asking = async {
-            loop {
-                if let Some(answer) = ask(self).await {
-                    return answer;
-                }
-                sleep(POLL).await;
-            }
-        };
-        timeout(SETTLE, asking).await.map_err(|_| Failure::liveness(THE_STORY, otherwise()).into())
-    }
-
-    async fn leader(&self) -> Option<NodeName> {
-        let leads = self.work.user.client().status().await.ok()?.leader.node;
-        Some(NodeName { role: Role::Metadata, id: leads })
-    }
-
-    /// Who is meant.
-    async fn resolve(&mut self, who: Who) -> Result<Vec<NodeName>, AnyError> {
-        let of_role = |stage: &Stage, role: Role| -> Vec<NodeName> {
-            stage.cluster.names().into_iter().filter(|name| name.role == role).collect()
-        };
-        let nodes = match who {
-            Who::Node(name) => vec![name],
-            Who::It => self.it.clone(),
-            Who::AllMetadata => of_role(self.stage, Role::Metadata),
-            Who::AllStorage => of_role(self.stage, Role::Storage),
-            Who::Leader | Who::Follower => {
-                let leads = self.until(|| "nobody leads".to_owned(), async |telling| telling.leader().await).await?;
-                let others = of_role(self.stage, Role::Metadata).into_iter().find(|name| *name != leads);
-                if who == Who::Leader { vec![leads] } else { others.into_iter().collect() }
-            }
-            Who::Holder(name, chunk, copy) => {
-                let nodes = self.holders(name, ChunkIndex(chunk)).await?;
-                nodes.into_iter().skip(copy).take(1).collect()
-            }
-            Who::NonHolder(name) => {
-                let (_, groups) = self.locate(name).await?;
-                let holds = |id: NodeId| groups.iter().any(|group| group.holders.iter().any(|held| held.node == id));
-                of_role(self.stage, Role::Storage).into_iter().filter(|name| !holds(name.id)).take(1).collect()
-            }
-        };
-        if nodes.is_empty() {
-            return Err(wrong(format!("{who} is nobody")));
-        }
-        Ok(nodes)
-    }
-
-    async fn holders(&self, name: &str, chunk: ChunkIndex) -> Result<Vec<NodeName>, AnyError> {
-        let (_, groups) = self.locate(name).await?;
-        let group = groups.iter().find(|group| group.group.0 == chunk.0 / CHUNKS_PER_GROUP);
-        let holders = group.into_iter().flat_map(|group| &group.holders);
-        let nodes: BTreeSet<NodeId> =
-            holders.filter(|holder| holder.held.has(chunk.slot())).map(|holder| holder.node).collect();
-        Ok(nodes.into_iter().map(|id| NodeName { role: Role::Storage, id }).collect())
-    }
-
-    /// Where the chunks of a file are, as metadata knows.
-    async fn locate(&self, name: &str) -> Result<(dfs_core::id::FileId, Vec<GroupLocations>), AnyError> {
-        let client = self.work.user.client();
-        let info = client.stat(FileTarget::Name(FileName::new(name)?)).await?;
-        let mut groups: Vec<GroupLocations> = Vec::new();
-        let count = info.chunk_size.chunk_count(info.size).div_ceil(CHUNKS_PER_GROUP.into());
-        while (groups.len() as u64) < count.into() {
-            let first = dfs_core::id::GroupIndex(u32::try_from(groups.len())?);
-            groups.extend(client.locate_page(info.file, first).await?.groups);
-        }
-        Ok((info.file, groups))
-    }
 }
 
-fn wrong(detail: String) -> AnyError {
+pub(super) fn wrong(detail: String) -> AnyError {
     Failure::correctness(THE_STORY, detail).into()
 }
 
-fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Verdict {
+pub(super) fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(wrong(otherwise())) }
 }

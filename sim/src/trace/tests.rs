@@ -68,7 +68,7 @@ fn a_reader_gets_the_lines_it_wants_and_the_latest_are_kept_without_packets() {
         trace.record("event", format_args!("two"));
         let expected = [
             "     0.000000  -           event            one; more\n",
-            "     1.500000  -           send                     10.0.0.1:9 > 10.0.0.2:9             1 2d711642\n",
+            "     1.500000  -           send                     10.0.0.1:9 > 10.0.0.2:9             1 a93c5f93\n",
         ];
         assert_eq!(page.text(), expected.concat());
         assert_eq!(trace.last_lines(1), ["     1.500000  -           event            two\n"]);

@@ -1,9 +1,37 @@
 //! The metadata cluster in trouble.
 
-use crate::story::{Story, all_metadata, it, kib, leader, seconds, story};
+use crate::story::{Story, all_metadata, follower, it, kib, leader, metadata, seconds, story};
 
 pub(super) fn all() -> Vec<Story> {
-    vec![leader_killed(), all_metadata_killed()]
+    vec![
+        leader_found(),
+        leader_killed(),
+        leader_hangs(),
+        leader_cut_off(),
+        metadata_killed(),
+        follower_behind(),
+        follower_far_behind(),
+        one_metadata_node(),
+    ]
+}
+
+fn leader_found() -> Story {
+    story("leader-found", "Who knows only some metadata nodes, or dead ones besides, finds the leader (29).", 3, 3)
+        .upload("a", kib(100))
+        .upload("b", kib(100))
+        .by_one_who_knows(&[1])
+        .expect_readable("b")
+        .by_one_who_knows(&[2])
+        .expect_readable("b")
+        .by_one_who_knows(&[3])
+        .crash(leader())
+        .expect_other_leader()
+        .expect_readable("a")
+        .by_one_who_knows(&[1, 2])
+        .expect_readable("a")
+        .by_one_who_knows(&[2, 3])
+        .upload("c", kib(100))
+        .by_one_who_knows(&[1, 3])
 }
 
 fn leader_killed() -> Story {
@@ -16,10 +44,43 @@ fn leader_killed() -> Story {
         .expect_other_leader()
         .start(it())
         .until_whole()
+        .crash(leader())
+        .upload("c", kib(100))
+        .within(seconds(2))
         .expect_readable("b")
 }
 
-fn all_metadata_killed() -> Story {
+fn leader_hangs() -> Story {
+    story("leader-hangs", "A leader that hangs is replaced, and follows when it goes on (30).", 3, 3)
+        .upload("a", kib(100))
+        .pause(leader())
+        .delete("a")
+        .within(seconds(5))
+        .expect_other_leader()
+        .upload("a", kib(200))
+        .mend(it())
+        .expect_readable("a")
+        .until_whole()
+        .expect_readable("a")
+}
+
+fn leader_cut_off() -> Story {
+    story("leader-cut-off", "A leader that is cut off from the others tells its users nothing old (30, 31).", 3, 3)
+        .upload("a", kib(100))
+        .expect_readable("a")
+        .isolate(leader())
+        .delete("a")
+        .by_another()
+        .expect_missing("a")
+        .upload("a", kib(200))
+        .expect_readable("a")
+        .by_another()
+        .mend(it())
+        .until_whole()
+        .expect_readable("a")
+}
+
+fn metadata_killed() -> Story {
     story("metadata-killed", "All metadata nodes are killed at once and started again: everything is there (33).", 3, 3)
         .upload("a", kib(500))
         .delete("a")
@@ -27,6 +88,53 @@ fn all_metadata_killed() -> Story {
         .crash(all_metadata())
         .wait(seconds(5))
         .start(all_metadata())
+        .expect_missing("a")
+        .expect_readable("b")
+        .upload("c", kib(100))
+        .cut_power(all_metadata())
+        .start(all_metadata())
+        .expect_readable("c")
+}
+
+fn follower_behind() -> Story {
+    story("follower-behind", "A follower that was away has the same state as the others afterwards (32).", 3, 3)
+        .upload("a", kib(100))
+        .cut_power(follower())
+        .churn("churn", 80)
+        .upload_many("many", 30, 100)
+        .start(it())
+        .until_whole()
+        .cut_power(leader())
+        .expect_other_leader()
+        .expect_readable("many/7")
+}
+
+fn follower_far_behind() -> Story {
+    story("follower-far-behind", "A follower that is behind the whole log catches up by a snapshot (32).", 3, 3)
+        .long()
+        .upload("a", kib(100))
+        .cut_power(follower())
+        .churn("churn", 6_800)
+        .upload_many("many", 30, 100)
+        .expect_log_cut()
+        .start(it())
+        .until_whole()
+        .cut_power(leader())
+        .expect_other_leader()
+        .expect_readable("many/7")
+}
+
+fn one_metadata_node() -> Story {
+    story("one-metadata-node", "A single metadata node works, and comes back with everything (35).", 1, 3)
+        .upload("a", kib(300))
+        .expect_readable("a")
+        .stop(metadata(1))
+        .start(it())
+        .expect_readable("a")
+        .delete("a")
+        .upload("b", kib(100))
+        .cut_power(metadata(1))
+        .start(it())
         .expect_missing("a")
         .expect_readable("b")
 }

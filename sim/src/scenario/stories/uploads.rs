@@ -1,9 +1,20 @@
 //! Uploads, as they should be and in trouble.
 
-use crate::story::{Story, holder, it, kib, mib, seconds, storage, story};
+use crate::story::{Story, all_storage, holder, it, kib, leader, mib, milliseconds, seconds, storage, story};
 
 pub(super) fn all() -> Vec<Story> {
-    vec![sizes(), degraded_upload(), too_few_nodes(), dying_primary()]
+    vec![
+        sizes(),
+        degraded_upload(),
+        too_few_nodes(),
+        too_few_copies(),
+        dying_primary(),
+        hanging_primary(),
+        create_reply_lost(),
+        chunk_reply_lost(),
+        replies_lost(),
+        late_commit(),
+    ]
 }
 
 fn sizes() -> Story {
@@ -24,13 +35,13 @@ fn sizes() -> Story {
         .expect_readable("two-chunks")
         .expect_readable("group")
         .expect_readable("group-and-one")
-        .expect_listed("chunk", &["chunk", "chunk-and-one", "chunk-less-one"])
 }
 
 fn degraded_upload() -> Story {
-    story("degraded-upload", "With one of three nodes down an upload succeeds, and is completed later (23).", 3, 3)
+    story("degraded-upload", "With one of three nodes down an upload succeeds, and no copy is owed later (23).", 3, 3)
         .crash(storage(2))
         .upload("a", mib(1))
+        .expect_copies("a", 2)
         .expect_readable("a")
         .start(storage(2))
         .until_whole()
@@ -38,25 +49,124 @@ fn degraded_upload() -> Story {
 }
 
 fn too_few_nodes() -> Story {
-    story("too-few-nodes", "With fewer nodes than a write needs it is refused (23, 24).", 3, 3)
+    story("too-few-nodes", "With fewer nodes than a write needs it is refused (23).", 3, 3)
         .upload("before", kib(300))
         .crash(storage(1))
         .crash(storage(2))
         .wait(seconds(12))
         .upload_refused("a", kib(300), "a durable write needs 2 storage nodes, and 1 can take work now")
+        .within(seconds(10))
         .expect_missing("a")
         .expect_readable("before")
 }
 
+fn too_few_copies() -> Story {
+    story("too-few-copies", "Success is never reported with fewer copies than a write needs (24).", 3, 3)
+        .mute(all_storage(), all_storage())
+        .upload_refused("a", kib(300), "did not become durable")
+        .within(seconds(60))
+        .expect_missing("a")
+        .heal()
+        .upload("a", kib(300))
+}
+
 fn dying_primary() -> Story {
-    story("dying-node", "Nodes that die or hang in the middle of an upload are replaced (22).", 3, 5)
+    story("dying-node", "A node that dies in the middle of an upload is replaced (22).", 3, 5)
         .upload("first", kib(100))
         .begin_upload("a", mib(3))
-        .wait(seconds(0))
+        .wait(milliseconds(100))
         .cut_power(holder("first", 0, 0))
-        .pause(storage(5))
-        .finish_upload("a")
+        .finish("a")
+        .within(seconds(10))
+        .expect_readable("a")
+}
+
+fn hanging_primary() -> Story {
+    story("hanging-node", "A node that hangs in the middle of an upload is replaced (22).", 3, 5)
+        .upload("first", kib(100))
+        .begin_upload("a", mib(3))
+        .wait(milliseconds(100))
+        .pause(holder("first", 0, 0))
+        .finish("a")
         .within(seconds(30))
         .expect_readable("a")
-        .start(it())
+        .mend(it())
+}
+
+fn create_reply_lost() -> Story {
+    story("create-reply-lost", "The answer to a create is lost: the upload succeeds, once (20).", 3, 3)
+        .upload("warm", 1)
+        .silence(leader())
+        .begin_upload("a", kib(150))
+        .wait(milliseconds(700))
+        .hear(it())
+        .finish("a")
+        .within(seconds(10))
+        .upload_refused("a", 1, "exists")
+        .expect_listed("", &["a", "warm"])
+}
+
+fn chunk_reply_lost() -> Story {
+    story(
+        "chunk-reply-lost",
+        "The answers to chunks are lost: they are written again, and one content stays (18, 20).",
+        3,
+        3,
+    )
+    .upload("warm", kib(640))
+    .silence(all_storage())
+    .begin_upload("a", kib(640))
+    .wait(seconds(4))
+    .hear(all_storage())
+    .finish("a")
+    .within(seconds(20))
+    .until_whole()
+    .expect_copies("a", 2)
+    .expect_readable("a")
+}
+
+/// Moments at which a small upload creates, writes and commits, in milliseconds after its beginning.
+const MOMENTS: [(&str, u64); 10] =
+    [("a", 1), ("b", 3), ("c", 5), ("d", 7), ("e", 9), ("f", 12), ("g", 15), ("h", 20), ("i", 25), ("j", 30)];
+
+fn replies_lost() -> Story {
+    let told =
+        story("replies-lost", "A reply lost at any step, then retried, ends in success exactly once (20).", 3, 3)
+            .upload("warm", kib(100))
+            .silence(leader())
+            .hear(it());
+    MOMENTS.into_iter().fold(told, |told, (name, moment)| {
+        told.begin_upload(name, kib(60))
+            .wait(milliseconds(moment))
+            .silence(it())
+            .wait(milliseconds(900))
+            .hear(it())
+            .finish(name)
+            .expect_readable(name)
+            .begin_delete(name)
+            .wait(milliseconds(moment / 3))
+            .silence(it())
+            .wait(milliseconds(900))
+            .hear(it())
+            .finish(name)
+            .expect_missing(name)
+    })
+}
+
+fn late_commit() -> Story {
+    let told = story("late-commit", "A commit that comes after a delete leaves the file deleted (21).", 3, 3)
+        .upload("warm", kib(100))
+        .silence(leader())
+        .hear(it());
+    MOMENTS.into_iter().fold(told, |told, (name, moment)| {
+        told.begin_upload(name, kib(60))
+            .wait(milliseconds(moment))
+            .silence(it())
+            .wait(milliseconds(200))
+            .try_delete(name)
+            .by_another()
+            .wait(milliseconds(700))
+            .hear(it())
+            .await_end(name)
+    })
 }

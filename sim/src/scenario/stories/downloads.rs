@@ -1,0 +1,109 @@
+//! Downloads that meet trouble.
+
+use crate::fault::FaultKind;
+use crate::story::{Story, all_storage, holder, it, kib, mib, milliseconds, seconds, storage, story};
+
+pub(super) fn all() -> Vec<Story> {
+    vec![
+        replica_down(),
+        replica_slow(),
+        replica_corrupt(),
+        replica_dies(),
+        replica_hangs(),
+        no_replica(),
+        one_replica_left(),
+    ]
+}
+
+fn replica_down() -> Story {
+    story("replica-down", "A replica that is down is replaced by another while a file is read (26).", 3, 3)
+        .upload("a", mib(1))
+        .expect_copies("a", 3)
+        .crash(holder("a", 0, 0))
+        .expect_readable("a")
+        .within(seconds(10))
+        .crash(holder("a", 0, 1))
+        .expect_readable("a")
+        .within(seconds(10))
+}
+
+fn replica_slow() -> Story {
+    story("replica-slow", "A replica that is slow does not make a reader wait for long (26).", 3, 3)
+        .upload("a", kib(300))
+        .expect_copies("a", 3)
+        .fault(FaultKind::StallingDisk, holder("a", 0, 0))
+        .fault(FaultKind::SlowLink, it())
+        .expect_readable("a")
+        .within(seconds(10))
+        .fault(FaultKind::SlowDisk, storage(2))
+        .fault(FaultKind::BadLink, storage(3))
+        .expect_readable("a")
+        .within(seconds(30))
+}
+
+fn replica_corrupt() -> Story {
+    story("replica-corrupt", "A flipped bit is never served: another replica is read (26, 28).", 3, 3)
+        .upload("a", kib(200))
+        .expect_copies("a", 3)
+        .rot("a", 0, storage(1))
+        .expect_readable("a")
+        .expect_readable("a")
+        .rot("a", 1, storage(2))
+        .rot("a", 0, storage(3))
+        .expect_readable("a")
+        .expect_readable("a")
+        .expect_readable("a")
+        .within(seconds(5))
+}
+
+fn replica_dies() -> Story {
+    story("replica-dies", "A replica that dies in the middle of a download is replaced (26).", 3, 3)
+        .upload("a", mib(3))
+        .expect_copies("a", 3)
+        .begin_read("a")
+        .wait(milliseconds(20))
+        .cut_power(storage(1))
+        .wait(milliseconds(100))
+        .cut_power(storage(2))
+        .finish("a")
+        .within(seconds(15))
+}
+
+fn replica_hangs() -> Story {
+    story("replica-hangs", "A node that hangs never hangs a reader (27).", 3, 3)
+        .upload("a", mib(3))
+        .expect_copies("a", 3)
+        .begin_read("a")
+        .wait(milliseconds(20))
+        .pause(storage(1))
+        .finish("a")
+        .within(seconds(15))
+        .expect_readable("a")
+        .within(seconds(15))
+}
+
+fn no_replica() -> Story {
+    story("no-replica", "With all replicas gone a reader is told which chunk cannot be read (26).", 3, 3)
+        .upload("a", kib(200))
+        .expect_copies("a", 3)
+        .crash(all_storage())
+        .expect_unreadable("a", "chunk 1:0 cannot be read from any replica")
+        .within(seconds(30))
+        .start(storage(2))
+        .expect_readable("a")
+}
+
+fn one_replica_left() -> Story {
+    story("one-replica-left", "The last of three replicas is enough, whichever it is (26).", 3, 3)
+        .upload("a", kib(500))
+        .expect_copies("a", 3)
+        .crash(storage(1))
+        .crash(storage(2))
+        .expect_readable("a")
+        .start(storage(1))
+        .crash(storage(3))
+        .expect_readable("a")
+        .start(storage(2))
+        .crash(storage(1))
+        .expect_readable("a")
+}

@@ -1,0 +1,124 @@
+//! Nodes that go and come back.
+
+use crate::story::{Story, all_metadata, all_storage, it, kib, leader, mib, seconds, storage, story};
+use dfs_core::wire::metadata::Health;
+
+pub(super) fn all() -> Vec<Story> {
+    vec![
+        silent_node(),
+        new_leader(),
+        metadata_away(),
+        first_seconds(),
+        restarted_in_turn(),
+        cluster_restarted(),
+        back_from_the_dead(),
+    ]
+}
+
+fn silent_node() -> Story {
+    story("silent-node", "A silent node is Suspect after ten seconds, Dead after thirty, and comes back (36).", 3, 4)
+        .upload("a", kib(300))
+        .expect_health_for(seconds(30), all_storage(), &[Health::Alive])
+        .unplug(storage(2))
+        .expect_health_for(seconds(6), it(), &[Health::Alive])
+        .expect_health(it(), Health::Suspect)
+        .within(seconds(6))
+        .expect_health_for(seconds(17), it(), &[Health::Suspect])
+        .expect_health(it(), Health::Dead)
+        .within(seconds(5))
+        .expect_health_for(seconds(10), it(), &[Health::Dead])
+        .mend(it())
+        .expect_health(it(), Health::Alive)
+        .within(seconds(8))
+        .expect_readable("a")
+}
+
+/// A new leader does not know yet whom it has not heard from.
+const NOT_SUSPECTED: &[Health] = &[Health::Alive, Health::Unknown];
+
+fn new_leader() -> Story {
+    story("new-leader", "The metadata leader dies: no storage node is thought dead, and all is readable (37).", 3, 3)
+        .upload("a", mib(1))
+        .expect_copies("a", 3)
+        .cut_power(leader())
+        .expect_health_for(seconds(35), all_storage(), NOT_SUSPECTED)
+        .expect_readable("a")
+        .start(it())
+        .isolate(leader())
+        .expect_health_for(seconds(35), all_storage(), NOT_SUSPECTED)
+        .expect_readable("a")
+        .expect_copies("a", 3)
+}
+
+fn metadata_away() -> Story {
+    story("metadata-away", "Metadata is down for a minute: all is readable then, and no replica is gone (38).", 3, 3)
+        .upload("a", mib(1))
+        .expect_copies("a", 3)
+        .crash(all_metadata())
+        .wait(seconds(60))
+        .start(all_metadata())
+        .expect_readable("a")
+        .within(seconds(5))
+        .expect_health_for(seconds(40), all_storage(), NOT_SUSPECTED)
+        .expect_copies("a", 3)
+        .expect_readable("a")
+}
+
+fn first_seconds() -> Story {
+    story("first-seconds", "What is written in the first seconds of a cluster keeps its replicas (43).", 3, 3)
+        .at_once()
+        .upload("a", mib(1))
+        .upload("b", 1)
+        .expect_copies("a", 2)
+        .within(seconds(1))
+        .wait(seconds(90))
+        .expect_copies("a", 2)
+        .expect_copies("b", 2)
+        .expect_readable("a")
+}
+
+fn restarted_in_turn() -> Story {
+    story("restarted-in-turn", "Each node is restarted in turn: no replica is lost (40).", 3, 3)
+        .upload("a", mib(1))
+        .expect_copies("a", 3)
+        .restart_in_turn(all_storage())
+        .expect_copies("a", 3)
+        .restart_in_turn(all_metadata())
+        .expect_copies("a", 3)
+        .expect_readable("a")
+}
+
+fn cluster_restarted() -> Story {
+    story("cluster-restarted", "The whole cluster is stopped and started: all data is there (40).", 3, 3)
+        .upload("a", mib(1))
+        .expect_copies("a", 3)
+        .stop(all_storage())
+        .stop(all_metadata())
+        .wait(seconds(60))
+        .start(all_metadata())
+        .start(all_storage())
+        .until_whole()
+        .expect_copies("a", 3)
+        .expect_readable("a")
+        .blackout()
+        .wait(seconds(60))
+        .heal()
+        .until_whole()
+        .expect_copies("a", 3)
+        .expect_readable("a")
+}
+
+fn back_from_the_dead() -> Story {
+    story("back-from-the-dead", "A node returns after it was thought dead: its replicas are read again (41).", 3, 3)
+        .upload("a", kib(500))
+        .expect_copies("a", 3)
+        .cut_power(storage(1))
+        .expect_health(it(), Health::Dead)
+        .start(it())
+        .expect_health(it(), Health::Alive)
+        .wait(seconds(60))
+        .expect_copies("a", 3)
+        .crash(storage(2))
+        .crash(storage(3))
+        .expect_readable("a")
+}

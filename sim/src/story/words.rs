@@ -1,0 +1,334 @@
+//! The words of the language: each adds a step to a story.
+
+use super::step::{Errand, Somebody, Step};
+use super::{Story, Who, metadata};
+use crate::fault::FaultKind;
+use crate::work::Manner;
+use dfs_core::wire::metadata::Health;
+use std::time::Duration;
+
+impl Story {
+    /// It begins before the cluster is whole for the first time.
+    #[must_use]
+    pub fn at_once(self) -> Story {
+        Story { at_once: true, ..self }
+    }
+
+    /// Its play takes minutes in a debug build.
+    #[must_use]
+    pub fn long(self) -> Story {
+        Story { long: true, ..self }
+    }
+
+    fn then(mut self, step: Step) -> Story {
+        self.steps.push(step);
+        self
+    }
+
+    fn hurt(self, kind: FaultKind, who: Who) -> Story {
+        self.then(Step::Hurt(kind, who, None))
+    }
+
+    /// Uploads a file; it must be acknowledged.
+    #[must_use]
+    pub fn upload(self, name: &'static str, bytes: u64) -> Story {
+        self.then(Step::Upload(name, bytes))
+    }
+
+    /// Tries to upload a file; the user must be told these words, and nothing may be there.
+    #[must_use]
+    pub fn upload_refused(self, name: &'static str, bytes: u64, words: &'static str) -> Story {
+        self.then(Step::UploadRefused(name, bytes, words))
+    }
+
+    /// Uploads so many files of so many bytes, called `prefix/0`, `prefix/1` and so on; each must be acknowledged.
+    #[must_use]
+    pub fn upload_many(self, prefix: &'static str, count: u64, bytes: u64) -> Story {
+        self.then(Step::UploadMany(prefix, count, bytes))
+    }
+
+    /// Uploads an empty file and deletes it, so often: three entries of the log each time.
+    #[must_use]
+    pub fn churn(self, prefix: &'static str, count: u64) -> Story {
+        self.then(Step::Churn(prefix, count))
+    }
+
+    /// Begins to upload a file, and goes on meanwhile.
+    #[must_use]
+    pub fn begin_upload(self, name: &'static str, bytes: u64) -> Story {
+        self.then(Step::Begin(name, Errand::Upload(bytes, Manner::Plain)))
+    }
+
+    /// Begins to delete a file, and goes on meanwhile.
+    #[must_use]
+    pub fn begin_delete(self, name: &'static str) -> Story {
+        self.then(Step::Begin(name, Errand::Delete))
+    }
+
+    /// Begins to read a file, and goes on meanwhile.
+    #[must_use]
+    pub fn begin_read(self, name: &'static str) -> Story {
+        self.then(Step::Begin(name, Errand::Read))
+    }
+
+    /// Begins to upload a file whose writer vanishes after some time.
+    #[must_use]
+    pub fn abandon_upload(self, name: &'static str, bytes: u64, after: Duration) -> Story {
+        self.then(Step::Begin(name, Errand::Upload(bytes, Manner::Vanishing(after))))
+    }
+
+    /// Waits until what was begun under that name has ended; it must have succeeded.
+    #[must_use]
+    pub fn finish(self, name: &'static str) -> Story {
+        self.then(Step::Finish(name))
+    }
+
+    /// Waits until what was begun under that name has ended, however it did.
+    #[must_use]
+    pub fn await_end(self, name: &'static str) -> Story {
+        self.then(Step::Await(name))
+    }
+
+    /// Deletes a file; it must be acknowledged.
+    #[must_use]
+    pub fn delete(self, name: &'static str) -> Story {
+        self.then(Step::Delete(name))
+    }
+
+    /// Deletes a file by its id; it must be acknowledged.
+    #[must_use]
+    pub fn delete_by_id(self, name: &'static str) -> Story {
+        self.then(Step::DeleteById(name))
+    }
+
+    /// Tries to delete a file, however that ends.
+    #[must_use]
+    pub fn try_delete(self, name: &'static str) -> Story {
+        self.then(Step::TryDelete(name))
+    }
+
+    /// Tries to delete a file; the user must be told these words.
+    #[must_use]
+    pub fn delete_refused(self, name: &'static str, words: &'static str) -> Story {
+        self.then(Step::DeleteRefused(name, words))
+    }
+
+    /// A process ends at once.
+    #[must_use]
+    pub fn crash(self, who: Who) -> Story {
+        self.hurt(FaultKind::Crash, who)
+    }
+
+    /// A machine loses its power.
+    #[must_use]
+    pub fn cut_power(self, who: Who) -> Story {
+        self.hurt(FaultKind::PowerCut, who)
+    }
+
+    /// All machines lose their power.
+    #[must_use]
+    pub fn blackout(self) -> Story {
+        self.hurt(FaultKind::Blackout, metadata(1))
+    }
+
+    /// A node stops in order.
+    #[must_use]
+    pub fn stop(self, who: Who) -> Story {
+        self.hurt(FaultKind::Stop, who)
+    }
+
+    /// A process stands still.
+    #[must_use]
+    pub fn pause(self, who: Who) -> Story {
+        self.hurt(FaultKind::Pause, who)
+    }
+
+    /// A node is cut off from all other nodes.
+    #[must_use]
+    pub fn isolate(self, who: Who) -> Story {
+        self.hurt(FaultKind::Isolate, who)
+    }
+
+    /// A node is cut off from everybody.
+    #[must_use]
+    pub fn unplug(self, who: Who) -> Story {
+        self.hurt(FaultKind::Unplug, who)
+    }
+
+    /// What one node sends another is lost.
+    #[must_use]
+    pub fn mute(self, who: Who, to: Who) -> Story {
+        self.then(Step::Hurt(FaultKind::Mute, who, Some(to)))
+    }
+
+    /// What a node sends the user is lost, while it hears the user well.
+    #[must_use]
+    pub fn silence(self, who: Who) -> Story {
+        self.then(Step::Silence(who))
+    }
+
+    /// What a node sends the user arrives again.
+    #[must_use]
+    pub fn hear(self, who: Who) -> Story {
+        self.then(Step::Hear(who))
+    }
+
+    /// Stops nodes in order and starts them again, one after the other, each time until the cluster is whole.
+    #[must_use]
+    pub fn restart_in_turn(self, who: Who) -> Story {
+        self.then(Step::RestartInTurn(who))
+    }
+
+    /// Any fault.
+    #[must_use]
+    pub fn fault(self, kind: FaultKind, who: Who) -> Story {
+        self.hurt(kind, who)
+    }
+
+    /// Keeps a copy of a node's disk, for [`Story::older_disk`].
+    #[must_use]
+    pub fn keep_copy(self, who: Who) -> Story {
+        self.then(Step::KeepCopy(who))
+    }
+
+    /// A storage node is down, and its disk is as it was when a copy was kept.
+    #[must_use]
+    pub fn older_disk(self, who: Who) -> Story {
+        self.hurt(FaultKind::OlderDisk, who)
+    }
+
+    /// A storage node is down, and its disk is empty.
+    #[must_use]
+    pub fn empty_disk(self, who: Who) -> Story {
+        self.hurt(FaultKind::EmptyDisk, who)
+    }
+
+    /// A bit flips in a node's copy of a chunk.
+    #[must_use]
+    pub fn rot(self, name: &'static str, chunk: u32, who: Who) -> Story {
+        self.then(Step::Rot(name, chunk, who))
+    }
+
+    /// Starts what does not run.
+    #[must_use]
+    pub fn start(self, who: Who) -> Story {
+        self.then(Step::Start(who))
+    }
+
+    /// Undoes the faults of a node.
+    #[must_use]
+    pub fn mend(self, who: Who) -> Story {
+        self.then(Step::Mend(who))
+    }
+
+    /// Undoes every fault, and starts what does not run.
+    #[must_use]
+    pub fn heal(self) -> Story {
+        self.then(Step::Heal)
+    }
+
+    /// Waits until the cluster is whole.
+    #[must_use]
+    pub fn until_whole(self) -> Story {
+        self.then(Step::Whole)
+    }
+
+    /// Lets time pass.
+    #[must_use]
+    pub fn wait(self, time: Duration) -> Story {
+        self.then(Step::Wait(time))
+    }
+
+    /// The step before this must have been done within that time.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn within(mut self, time: Duration) -> Story {
+        let last = self.steps.pop().expect("a story has a step before it is told how long that may take");
+        self.then(Step::Within(time, Box::new(last)))
+    }
+
+    /// The step before this is done by another user.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn by_another(self) -> Story {
+        self.by(Somebody::Else)
+    }
+
+    /// The step before this is done by somebody who has not done anything yet and knows only these metadata nodes.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn by_one_who_knows(self, metadata: &'static [u64]) -> Story {
+        self.by(Somebody::Knowing(metadata))
+    }
+
+    fn by(mut self, somebody: Somebody) -> Story {
+        let last = self.steps.pop().expect("a story has a step before it is told who does it");
+        self.then(Step::By(somebody, Box::new(last)))
+    }
+
+    /// The file is read by name and by id, every byte right.
+    #[must_use]
+    pub fn expect_readable(self, name: &'static str) -> Story {
+        self.then(Step::Readable(name))
+    }
+
+    /// The file is not there.
+    #[must_use]
+    pub fn expect_missing(self, name: &'static str) -> Story {
+        self.then(Step::Missing(name))
+    }
+
+    /// The file is there, but cannot be read, and the user is told these words.
+    #[must_use]
+    pub fn expect_unreadable(self, name: &'static str, words: &'static str) -> Story {
+        self.then(Step::Unreadable(name, words))
+    }
+
+    /// Just these files begin with that text.
+    #[must_use]
+    pub fn expect_listed(self, prefix: &'static str, names: &'static [&'static str]) -> Story {
+        self.then(Step::Listed(prefix, names))
+    }
+
+    /// Within a minute metadata counts at least so many copies of each chunk of the file.
+    #[must_use]
+    pub fn expect_copies(self, name: &'static str, copies: usize) -> Story {
+        self.then(Step::Copies(name, copies))
+    }
+
+    /// Within a minute a storage node is seen so by the leader.
+    #[must_use]
+    pub fn expect_health(self, who: Who, health: Health) -> Story {
+        self.then(Step::Healthy(who, health))
+    }
+
+    /// For so long storage nodes are seen in one of these ways by the leader, whenever there is one.
+    #[must_use]
+    pub fn expect_health_for(self, time: Duration, who: Who, health: &'static [Health]) -> Story {
+        self.then(Step::Stays(who, health, time))
+    }
+
+    /// Within a minute a node ends by itself, and says these words.
+    #[must_use]
+    pub fn expect_end(self, who: Who, words: &'static str) -> Story {
+        self.then(Step::Ends(who, words))
+    }
+
+    /// Within a minute the leader's log begins behind all that [`it`](super::it) has, which only a snapshot can give it.
+    #[must_use]
+    pub fn expect_log_cut(self) -> Story {
+        self.then(Step::LogCut)
+    }
+
+    /// Within a minute another node than [`it`] leads.
+    #[must_use]
+    pub fn expect_other_leader(self) -> Story {
+        self.then(Step::OtherLeader)
+    }
+}

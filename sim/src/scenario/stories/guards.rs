@@ -1,10 +1,10 @@
 //! Guards behind which others stand, so that only a story of their own shows whether they are there.
 
 use crate::fault::FaultKind;
-use crate::story::{Story, all_metadata, all_storage, it, kib, leader, mib, seconds, storage, story};
+use crate::story::{Story, all_metadata, all_storage, it, kib, leader, mib, milliseconds, seconds, storage, story};
 
 pub(super) fn all() -> Vec<Story> {
-    vec![empty_store(), unheard_nodes(), damaged_everywhere(), late_copies()]
+    vec![empty_store(), unheard_nodes(), damaged_everywhere(), late_copies(), overruled()]
 }
 
 fn empty_store() -> Story {
@@ -43,4 +43,18 @@ fn late_copies() -> Story {
         .upload("a", mib(2))
         .mend(it())
         .expect_copies("a", 3)
+}
+
+fn overruled() -> Story {
+    story("overruled", "What a leader that is cut off has written is gone from its log once another leads (30).", 3, 3)
+        .upload("warm", kib(100))
+        .isolate(leader())
+        .abandon_upload("a", 100, milliseconds(400))
+        .abandon_upload("b", 100, milliseconds(400))
+        .abandon_upload("c", 100, milliseconds(400))
+        .wait(seconds(1))
+        .expect_other_leader()
+        .mend(it())
+        .until_whole()
+        .expect_readable("warm")
 }

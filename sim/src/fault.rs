@@ -25,6 +25,8 @@ pub enum FaultKind {
     Unplug,
     /// What one node sends does not reach another, while the way back is open.
     Mute,
+    /// What a node sends users does not reach them, while their requests reach the node.
+    LostReplies,
     /// A node's links are slow and narrow.
     SlowLink,
     /// A node's links lose, repeat and reorder many packets.
@@ -51,7 +53,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 19] = [
+    pub const ALL: [FaultKind; 20] = [
         FaultKind::Crash,
         FaultKind::PowerCut,
         FaultKind::Blackout,
@@ -60,6 +62,7 @@ impl FaultKind {
         FaultKind::Isolate,
         FaultKind::Unplug,
         FaultKind::Mute,
+        FaultKind::LostReplies,
         FaultKind::SlowLink,
         FaultKind::BadLink,
         FaultKind::SlowDisk,
@@ -85,6 +88,7 @@ impl FaultKind {
             FaultKind::Isolate => "isolate",
             FaultKind::Unplug => "unplug",
             FaultKind::Mute => "mute",
+            FaultKind::LostReplies => "lost-replies",
             FaultKind::SlowLink => "slow-link",
             FaultKind::BadLink => "bad-link",
             FaultKind::SlowDisk => "slow-disk",
@@ -111,6 +115,7 @@ impl FaultKind {
             FaultKind::Isolate => "A node is cut off from all other nodes, while users still reach it.",
             FaultKind::Unplug => "A node is cut off from everybody.",
             FaultKind::Mute => "What one node sends another is lost, while the way back is open.",
+            FaultKind::LostReplies => "What a node sends users is lost, while their requests reach it.",
             FaultKind::SlowLink => "A node's links are long and narrow.",
             FaultKind::BadLink => "A node's links lose, repeat and reorder many packets.",
             FaultKind::SlowDisk => "Every job of a node's disk takes tens of milliseconds.",

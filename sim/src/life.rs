@@ -60,7 +60,7 @@ pub async fn play(world: &mut SimWorld) -> Verdict {
     cluster.start().await?;
     cluster.initialise(0, ClusterSettings::default()).await?;
     let shared = Shared::new(world.tally().clone(), trace);
-    let mut stage = Stage::new(world, cluster, plan.users);
+    let mut stage = Stage::new(world, cluster, &users);
     stage.until_whole(&users[0]).await?;
     let deadline = Instant::now() + world.length().unwrap_or(STANDARD);
     let gate = Gate::default();

@@ -14,6 +14,9 @@ use std::time::Duration;
 /// How long faults of a round begin.
 const ROUND: Duration = Duration::from_secs(40);
 
+/// How long faults of a burst begin.
+const BURST: Duration = Duration::from_secs(4);
+
 /// What a life is like.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -67,9 +70,11 @@ impl Plan {
     /// Draws what happens in a round: faults, each with its beginning and its end, from the start of the round.
     pub fn round(&self, random: &mut Random) -> Vec<(Duration, Duration, Fault)> {
         let count = random.within(1..=self.faults_max);
+        // Faults that come together hurt more than those that come one by one.
+        let spread_ms = if random.chance(300_000) { BURST.as_millis() } else { ROUND.as_millis() } as u64;
         let mut drawn: Vec<_> = (0..count)
             .map(|_| {
-                let begins = Duration::from_millis(random.within(0..=ROUND.as_millis() as u64));
+                let begins = Duration::from_millis(random.within(0..=spread_ms));
                 let lasts_ms = match random.within(0..=2) {
                     0 => random.within(1..=1_500),
                     1 => random.within(1_500..=12_000),

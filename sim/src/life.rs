@@ -153,7 +153,9 @@ async fn day(work: Work<'_>, mut random: Random, gate: &Gate, plan: &Plan) -> Ve
         }
         gate.busy.set(gate.busy.get() + 1);
         let some = &contested[usize::try_from(random.within(0..=CONTESTED - 1))?];
-        match random.within(0..=99) {
+        // Who only looks is told of a new leader by nobody.
+        let looks_only = plan.has_reader && work.number == 1;
+        match random.within(if looks_only { 58..=99 } else { 0..=99 }) {
             0..=24 => {
                 let name = FileName::new(format!("user-{}/{}", work.number, own.len()))?;
                 own.push(name.clone());

@@ -30,6 +30,8 @@ pub struct Plan {
     pub link: Link,
     /// How long a user thinks between two operations at most.
     pub thinking: Duration,
+    /// Whether the first user only looks.
+    pub has_reader: bool,
     /// Faults that happen, with their weights.
     kinds: Vec<(FaultKind, u64)>,
     /// The storage node that may lose data for good: the loss of one store is what every file survives.
@@ -48,6 +50,7 @@ impl Plan {
         if random.chance(500_000) {
             link.udp_payload_max = 9_000;
         }
+        let has_reader = random.chance(500_000);
         let thinking = Duration::from_millis(random.within(800..=4_000));
         let kinds = loop {
             let drawn = |kind: &FaultKind| random.chance(450_000).then(|| (*kind, random.within(1..=10)));
@@ -58,7 +61,7 @@ impl Plan {
         };
         let victim = NodeName { role: Role::Storage, id: NodeId(random.within(1..=storage)) };
         let faults_max = random.within(2..=12);
-        Plan { metadata, storage, users, link, thinking, kinds, victim, faults_max }
+        Plan { metadata, storage, users, link, thinking, has_reader, kinds, victim, faults_max }
     }
 
     /// The storage node that may lose data for good.
@@ -126,8 +129,11 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { metadata, storage, users, link, thinking, kinds, victim, faults_max } = self;
+        let Plan { metadata, storage, users, link, thinking, has_reader, kinds, victim, faults_max } = self;
         write!(f, "{metadata} + {storage} nodes, {users} users who think up to {} ms, ", thinking.as_millis())?;
+        if *has_reader {
+            write!(f, "the first of whom only looks, ")?;
+        }
         write!(f, "loss {} ppm, packets up to {} bytes, ", link.loss_ppm, link.udp_payload_max)?;
         write!(f, "up to {faults_max} faults a round, {victim} may lose data:")?;
         kinds.iter().try_for_each(|(kind, weight)| write!(f, " {}={weight}", kind.name()))

@@ -21,7 +21,7 @@ use dfs_actors::chunk_store::record::Layout;
 use dfs_actors::raft::inspect::{LogPlace, StoredEntry, StoredVote};
 use dfs_core::checksum::Digest;
 use dfs_core::id::{ChunkId, NodeId, Role, StoreId};
-use dfs_core::meta::KnownChunk;
+use dfs_core::meta::{KnownChunk, NodeRecord};
 use ledger::Ledger;
 use shelf::Shelf;
 use std::collections::BTreeMap;
@@ -126,6 +126,8 @@ pub struct Known {
     pub applied: LogPlace,
     /// The chunks.
     pub chunks: BTreeMap<ChunkId, KnownChunk>,
+    /// The storage nodes.
+    pub nodes: Vec<NodeRecord>,
     /// Whether nothing can have been acknowledged that it lacks: it is the state of a leader that runs, is of the
     /// highest term, and has applied its whole log.
     pub complete: bool,
@@ -242,8 +244,8 @@ impl Inspector {
             return Ok(());
         }
         let site = sites.iter().find(|site| site.role == Role::Metadata && site.node == node);
-        let chunks = site.map(ledger::known_chunks).transpose()?.unwrap_or_default();
-        self.sight.known = Some(Known { applied, chunks, complete });
+        let (chunks, nodes) = site.map(ledger::known).transpose()?.unwrap_or_default();
+        self.sight.known = Some(Known { applied, chunks, nodes, complete });
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod bounded_queues;
 mod counted_copies_are_durable;
 mod election_safety;
 mod leader_completeness;
+mod lives_are_told_apart;
 mod log_matching;
 pub mod losses;
 mod one_content;
@@ -30,6 +31,7 @@ use counted_copies_are_durable::CountedCopiesAreDurable;
 use dfs_core::id::NodeId;
 use election_safety::ElectionSafety;
 use leader_completeness::LeaderCompleteness;
+use lives_are_told_apart::LivesAreToldApart;
 use log_matching::LogMatching;
 use losses::Losses;
 use one_content::OneContent;
@@ -74,6 +76,7 @@ pub struct Invariants {
     log_matching: LogMatching,
     leader_completeness: LeaderCompleteness,
     state_agreement: StateAgreement,
+    lives_are_told_apart: LivesAreToldApart,
     one_content: OneContent,
     counted_copies_are_durable: CountedCopiesAreDurable,
     acknowledged_data_is_kept: AcknowledgedDataIsKept,
@@ -98,6 +101,7 @@ impl Invariants {
             one::<LogMatching>(),
             one::<LeaderCompleteness>(),
             one::<StateAgreement>(),
+            one::<LivesAreToldApart>(),
             one::<OneContent>(),
             one::<CountedCopiesAreDurable>(),
             one::<AcknowledgedDataIsKept>(),
@@ -123,6 +127,7 @@ impl Invariants {
         judge(&mut self.log_matching, &evidence, tally)?;
         judge(&mut self.leader_completeness, &evidence, tally)?;
         judge(&mut self.state_agreement, &evidence, tally)?;
+        judge(&mut self.lives_are_told_apart, &evidence, tally)?;
         judge(&mut self.one_content, &evidence, tally)?;
         judge(&mut self.counted_copies_are_durable, &evidence, tally)?;
         judge(&mut self.acknowledged_data_is_kept, &evidence, tally)?;

@@ -5,7 +5,8 @@ use crate::verdict::Failure;
 use dfs_actors::key_value::{KeyValueError, KeyValueView};
 use dfs_actors::raft::inspect::{self, AppliedState, LOG_STORE, StoredLog};
 use dfs_core::id::ChunkId;
-use dfs_core::meta::{KnownChunk, KnownPage, known_chunks as page_of_chunks};
+use dfs_core::limit::NODES_PAGE_MAX;
+use dfs_core::meta::{self, KnownChunk, KnownPage, NodeRecord, known_chunks as page_of_chunks};
 use std::collections::BTreeMap;
 
 /// Groups that are read at once.
@@ -74,17 +75,20 @@ fn state_name(site: &Site) -> Result<String, Failure> {
     inspect::state_store(&*site.disk.live_copy().mount()).map_err(|error| unreadable(&site.name, error))
 }
 
-/// What the state of a metadata node knows of chunks.
-pub(super) fn known_chunks(site: &Site) -> Result<BTreeMap<ChunkId, KnownChunk>, Failure> {
-    let Some(view) = site.stores.peek(&state_name(site)?) else { return Ok(BTreeMap::new()) };
+/// What the state of a metadata node knows of chunks, and of storage nodes.
+pub(super) fn known(site: &Site) -> Result<(BTreeMap<ChunkId, KnownChunk>, Vec<NodeRecord>), Failure> {
+    let Some(view) = site.stores.peek(&state_name(site)?) else { return Ok(Default::default()) };
+    let state = AppliedState(&*view);
     let (mut all, mut after) = (BTreeMap::new(), None);
     loop {
-        let page = page_of_chunks(&AppliedState(&*view), after, PAGE_GROUPS);
+        let page = page_of_chunks(&state, after, PAGE_GROUPS);
         let KnownPage { chunks, last } = page.map_err(|error| unreadable(&site.name, error))?;
         all.extend(chunks.into_iter().map(|known| (known.chunk, known)));
-        match last {
-            None => return Ok(all),
-            last => after = last,
+        after = last;
+        if after.is_none() {
+            break;
         }
     }
+    let nodes = meta::nodes(&state, None, NODES_PAGE_MAX).map_err(|error| unreadable(&site.name, error))?;
+    Ok((all, nodes))
 }

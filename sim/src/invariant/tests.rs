@@ -51,7 +51,7 @@ impl Scene {
             (chunk, KnownChunk { chunk, epoch, checksum: digest(*content), holders })
         });
         let applied = LogPlace { term: 1, index: 1 };
-        self.sight.known = Some(Known { applied, chunks: known.collect(), complete: true });
+        self.sight.known = Some(Known { applied, chunks: known.collect(), nodes: Vec::new(), complete: true });
     }
 }
 

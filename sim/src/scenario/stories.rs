@@ -4,6 +4,7 @@
 
 mod disks;
 mod downloads;
+mod guards;
 mod health;
 mod metadata;
 mod names;
@@ -15,8 +16,17 @@ use crate::story::Story;
 /// All stories.
 #[must_use]
 pub fn all() -> Vec<Story> {
-    [names::all(), uploads::all(), downloads::all(), metadata::all(), health::all(), disks::all(), stopping::all()]
-        .concat()
+    let parts = [
+        names::all(),
+        uploads::all(),
+        downloads::all(),
+        metadata::all(),
+        health::all(),
+        disks::all(),
+        stopping::all(),
+        guards::all(),
+    ];
+    parts.concat()
 }
 
 /// The story of that name.

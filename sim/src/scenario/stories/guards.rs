@@ -1,0 +1,46 @@
+//! Guards behind which others stand, so that only a story of their own shows whether they are there.
+
+use crate::fault::FaultKind;
+use crate::story::{Story, all_metadata, all_storage, it, kib, leader, mib, seconds, storage, story};
+
+pub(super) fn all() -> Vec<Story> {
+    vec![empty_store(), unheard_nodes(), damaged_everywhere(), late_copies()]
+}
+
+fn empty_store() -> Story {
+    story("empty-store", "A node that returns with an empty disk holds nothing, and metadata knows.", 3, 3)
+        .upload("a", kib(300))
+        .expect_copies("a", 3)
+        .empty_disk(storage(1))
+        .start(it())
+        .until_whole()
+        .expect_copies("a", 2)
+        .expect_readable("a")
+}
+
+fn unheard_nodes() -> Story {
+    story("unheard-nodes", "A new leader gives work to nodes that it has not heard yet (37).", 3, 3)
+        .wait(seconds(40))
+        .mute(all_storage(), all_metadata())
+        .cut_power(leader())
+        .upload("a", kib(300))
+        .within(seconds(8))
+        .expect_readable("a")
+}
+
+fn damaged_everywhere() -> Story {
+    story("damaged-everywhere", "A node itself refuses to serve a copy that is damaged (26, 28).", 3, 3)
+        .upload("a", kib(64))
+        .expect_copies("a", 3)
+        .rot("a", 0, all_storage())
+        .expect_unreadable("a", "the node's copy of this chunk is damaged")
+        .delete("a")
+}
+
+fn late_copies() -> Story {
+    story("late-copies", "Copies on a slow node are made later, and metadata comes to know (23).", 3, 3)
+        .fault(FaultKind::SlowLink, storage(2))
+        .upload("a", mib(2))
+        .mend(it())
+        .expect_copies("a", 3)
+}

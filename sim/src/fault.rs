@@ -41,6 +41,8 @@ pub enum FaultKind {
     FailingSync,
     /// Some reads of a node's disk fail.
     FailingReads,
+    /// Reads of a node's disk come in pieces.
+    ShortReads,
     /// Bits of chunks on a node's disk flip.
     Rot,
     /// A node's wall clock jumps.
@@ -53,7 +55,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 20] = [
+    pub const ALL: [FaultKind; 21] = [
         FaultKind::Crash,
         FaultKind::PowerCut,
         FaultKind::Blackout,
@@ -70,6 +72,7 @@ impl FaultKind {
         FaultKind::FullDisk,
         FaultKind::FailingSync,
         FaultKind::FailingReads,
+        FaultKind::ShortReads,
         FaultKind::Rot,
         FaultKind::ClockJump,
         FaultKind::OlderDisk,
@@ -96,6 +99,7 @@ impl FaultKind {
             FaultKind::FullDisk => "full-disk",
             FaultKind::FailingSync => "failing-sync",
             FaultKind::FailingReads => "failing-reads",
+            FaultKind::ShortReads => "short-reads",
             FaultKind::Rot => "rot",
             FaultKind::ClockJump => "clock-jump",
             FaultKind::OlderDisk => "older-disk",
@@ -123,6 +127,7 @@ impl FaultKind {
             FaultKind::FullDisk => "A node's disk has no space left.",
             FaultKind::FailingSync => "A node's disk fails to make durable what it was given, and says so.",
             FaultKind::FailingReads => "Some reads of a node's disk fail.",
+            FaultKind::ShortReads => "Reads of a node's disk come in pieces.",
             FaultKind::Rot => "Bits of the chunks on a storage node's disk flip.",
             FaultKind::ClockJump => "A node's wall clock jumps by up to hours, ahead or back.",
             FaultKind::OlderDisk => "A storage node comes back with its disk as it was some time ago.",

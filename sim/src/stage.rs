@@ -46,6 +46,9 @@ const FULL_DISK_BYTES: u64 = 0;
 /// How many of a million reads fail on a disk whose reads fail.
 const FAILING_READS_PPM: u32 = 20_000;
 
+/// How many of a million reads come in pieces on a disk whose reads do.
+const SHORT_READS_PPM: u32 = 300_000;
+
 /// Bits that flip at once.
 const ROTTEN_BITS_MAX: u64 = 12;
 
@@ -158,6 +161,9 @@ impl Stage {
                 self.excused.insert(fault.node);
                 self.member(fault.node)?.machine().disk().fail_reads(FAILING_READS_PPM);
             }
+            FaultKind::ShortReads => {
+                self.member(fault.node)?.machine().disk().set_short_reads(SHORT_READS_PPM);
+            }
             FaultKind::Rot => {
                 let bits = u32::try_from(self.random.within(1..=ROTTEN_BITS_MAX))?;
                 let disk = self.cluster.member(fault.node)?.machine().disk().clone();
@@ -221,6 +227,7 @@ impl Stage {
                 self.sound(fault.node)?;
                 self.replace_if_ended(fault.node).await?;
             }
+            FaultKind::ShortReads => self.sound(fault.node)?,
             FaultKind::Rot | FaultKind::ClockJump => {}
         }
         Ok(())
@@ -362,6 +369,7 @@ impl Stage {
         let disk = self.member(node)?.machine().disk();
         disk.fail_syncs(0);
         disk.fail_reads(0);
+        disk.set_short_reads(0);
         Ok(())
     }
 

@@ -25,6 +25,8 @@ pub enum FaultKind {
     Unplug,
     /// What one node sends does not reach another, while the way back is open.
     Mute,
+    /// What a node sends users does not reach them, while their requests reach the node.
+    LostReplies,
     /// A node's links are slow and narrow.
     SlowLink,
     /// A node's links lose, repeat and reorder many packets.
@@ -39,6 +41,8 @@ pub enum FaultKind {
     FailingSync,
     /// Some reads of a node's disk fail.
     FailingReads,
+    /// Reads of a node's disk come in pieces.
+    ShortReads,
     /// Bits of chunks on a node's disk flip.
     Rot,
     /// A node's wall clock jumps.
@@ -51,7 +55,7 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 19] = [
+    pub const ALL: [FaultKind; 21] = [
         FaultKind::Crash,
         FaultKind::PowerCut,
         FaultKind::Blackout,
@@ -60,6 +64,7 @@ impl FaultKind {
         FaultKind::Isolate,
         FaultKind::Unplug,
         FaultKind::Mute,
+        FaultKind::LostReplies,
         FaultKind::SlowLink,
         FaultKind::BadLink,
         FaultKind::SlowDisk,
@@ -67,6 +72,7 @@ impl FaultKind {
         FaultKind::FullDisk,
         FaultKind::FailingSync,
         FaultKind::FailingReads,
+        FaultKind::ShortReads,
         FaultKind::Rot,
         FaultKind::ClockJump,
         FaultKind::OlderDisk,
@@ -85,6 +91,7 @@ impl FaultKind {
             FaultKind::Isolate => "isolate",
             FaultKind::Unplug => "unplug",
             FaultKind::Mute => "mute",
+            FaultKind::LostReplies => "lost-replies",
             FaultKind::SlowLink => "slow-link",
             FaultKind::BadLink => "bad-link",
             FaultKind::SlowDisk => "slow-disk",
@@ -92,6 +99,7 @@ impl FaultKind {
             FaultKind::FullDisk => "full-disk",
             FaultKind::FailingSync => "failing-sync",
             FaultKind::FailingReads => "failing-reads",
+            FaultKind::ShortReads => "short-reads",
             FaultKind::Rot => "rot",
             FaultKind::ClockJump => "clock-jump",
             FaultKind::OlderDisk => "older-disk",
@@ -111,6 +119,7 @@ impl FaultKind {
             FaultKind::Isolate => "A node is cut off from all other nodes, while users still reach it.",
             FaultKind::Unplug => "A node is cut off from everybody.",
             FaultKind::Mute => "What one node sends another is lost, while the way back is open.",
+            FaultKind::LostReplies => "What a node sends users is lost, while their requests reach it.",
             FaultKind::SlowLink => "A node's links are long and narrow.",
             FaultKind::BadLink => "A node's links lose, repeat and reorder many packets.",
             FaultKind::SlowDisk => "Every job of a node's disk takes tens of milliseconds.",
@@ -118,6 +127,7 @@ impl FaultKind {
             FaultKind::FullDisk => "A node's disk has no space left.",
             FaultKind::FailingSync => "A node's disk fails to make durable what it was given, and says so.",
             FaultKind::FailingReads => "Some reads of a node's disk fail.",
+            FaultKind::ShortReads => "Reads of a node's disk come in pieces.",
             FaultKind::Rot => "Bits of the chunks on a storage node's disk flip.",
             FaultKind::ClockJump => "A node's wall clock jumps by up to hours, ahead or back.",
             FaultKind::OlderDisk => "A storage node comes back with its disk as it was some time ago.",

@@ -3,12 +3,13 @@
 use crate::history::Outcome;
 use crate::life::SERVES_AGAIN;
 use crate::linearizability;
+use crate::scenario::NO_TASK_IS_LEFT;
 use crate::stage::{ACTORS_STAY, NODES_STAY, RECOVERS, STOPS};
 use crate::verdict::{Failure, Verdict};
 use crate::work::{NOTHING_FROM_NOWHERE, OPERATIONS_END, RIGHT_BYTES, Work};
 
 /// What must hold besides the invariants, each with a sentence.
-pub const PROMISES: [(&str, &str); 10] = [
+pub const PROMISES: [(&str, &str); 11] = [
     (KEPT, "Every acknowledged file that nobody asked to delete is there, and can be read."),
     (LINEARIZABLE, "What users saw of each name is what a single copy of it would have shown."),
     (RIGHT_BYTES, "Every byte that a user is given is the one that was written."),
@@ -18,6 +19,7 @@ pub const PROMISES: [(&str, &str); 10] = [
     (SERVES_AGAIN, "Once the faults are over a write succeeds, and is read."),
     (NODES_STAY, "A node ends by itself only if its disk or its store failed."),
     (ACTORS_STAY, "No actor fails that no fault excuses."),
+    (NO_TASK_IS_LEFT, "Once every node and user has ended, none of their tasks is left."),
     (STOPS, "A node that is asked to stop stops within a minute."),
 ];
 

@@ -60,7 +60,7 @@ pub async fn play(world: &mut SimWorld) -> Verdict {
     cluster.start().await?;
     cluster.initialise(0, ClusterSettings::default()).await?;
     let shared = Shared::new(world.tally().clone(), trace);
-    let mut stage = Stage::new(world, cluster, plan.users);
+    let mut stage = Stage::new(world, cluster, &users);
     stage.until_whole(&users[0]).await?;
     let deadline = Instant::now() + world.length().unwrap_or(STANDARD);
     let gate = Gate::default();
@@ -153,7 +153,9 @@ async fn day(work: Work<'_>, mut random: Random, gate: &Gate, plan: &Plan) -> Ve
         }
         gate.busy.set(gate.busy.get() + 1);
         let some = &contested[usize::try_from(random.within(0..=CONTESTED - 1))?];
-        match random.within(0..=99) {
+        // Who only looks is told of a new leader by nobody.
+        let looks_only = plan.has_reader && work.number == 1;
+        match random.within(if looks_only { 58..=99 } else { 0..=99 }) {
             0..=24 => {
                 let name = FileName::new(format!("user-{}/{}", work.number, own.len()))?;
                 own.push(name.clone());

@@ -13,7 +13,7 @@ pub use failing::Failing;
 pub use leak::Leak;
 
 use crate::network::Link;
-use crate::verdict::Verdict;
+use crate::verdict::{Failure, Verdict};
 use crate::world::{SimWorld, WorldSettings};
 
 /// A scenario.
@@ -129,10 +129,8 @@ impl Scenario {
     }
 }
 
-/// Tasks are left that belong to nobody.
-#[derive(Debug, thiserror::Error)]
-#[error("{0} tasks are left after every node has crashed")]
-struct TasksLeft(usize);
+/// After every node and user has ended, as many tasks are alive as before they were started.
+pub const NO_TASK_IS_LEFT: &str = "no-task-is-left";
 
 pub(crate) fn alive_tasks() -> usize {
     tokio::runtime::Handle::current().metrics().num_alive_tasks()
@@ -142,6 +140,9 @@ pub(crate) fn alive_tasks() -> usize {
 pub(crate) fn check_tasks(before: usize) -> Verdict {
     match alive_tasks().saturating_sub(before) {
         0 => Ok(()),
-        left => Err(TasksLeft(left).into()),
+        left => {
+            let detail = format!("{left} tasks are left after every node has ended");
+            Err(Failure::crash(NO_TASK_IS_LEFT, detail).into())
+        }
     }
 }

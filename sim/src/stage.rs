@@ -46,6 +46,9 @@ const FULL_DISK_BYTES: u64 = 0;
 /// How many of a million reads fail on a disk whose reads fail.
 const FAILING_READS_PPM: u32 = 20_000;
 
+/// How many of a million reads come in pieces on a disk whose reads do.
+const SHORT_READS_PPM: u32 = 300_000;
+
 /// Bits that flip at once.
 const ROTTEN_BITS_MAX: u64 = 12;
 
@@ -63,8 +66,8 @@ pub struct Stage {
     excused: BTreeSet<NodeName>,
     /// The data of storage nodes as it was some time ago.
     copies: BTreeMap<NodeName, MachineSnapshot>,
-    /// How many users there are.
-    users: u64,
+    /// Where users are.
+    users: Vec<IpAddr>,
     invariants: Invariants,
     /// What was destroyed.
     losses: Losses,
@@ -73,7 +76,8 @@ pub struct Stage {
 impl Stage {
     /// Sets the stage for a cluster.
     #[must_use]
-    pub fn new(world: &SimWorld, cluster: Cluster, users: u64) -> Stage {
+    pub fn new(world: &SimWorld, cluster: Cluster, users: &[User]) -> Stage {
+        let users = users.iter().map(|user| user.machine().address()).collect();
         let (network, trace) = (world.network().clone(), world.trace().clone());
         let (tally, random) = (world.tally().clone(), world.random("stage"));
         Stage {
@@ -99,7 +103,7 @@ impl Stage {
         self.check()?;
         let acknowledged: Vec<AcknowledgedFile> = oracle.kept().iter().map(acknowledged).collect();
         let sites: Vec<Site> = self.cluster.members().map(Site::of).collect();
-        let peers = sites.len() as u64 + self.users;
+        let peers = (sites.len() + self.users.len()) as u64;
         let running = self.cluster.members().filter(|member| member.runs());
         let loads: Vec<Load> = running.map(|member| load(member, peers)).collect();
         let told = Told { acknowledged: &acknowledged, losses: &self.losses, loads: &loads };
@@ -137,6 +141,7 @@ impl Stage {
             FaultKind::Isolate => network.partition(&[address], &self.others(fault.node)),
             FaultKind::Unplug => network.unplug(address),
             FaultKind::Mute => network.cut(address, self.cluster.member(fault.other)?.machine().address()),
+            FaultKind::LostReplies => self.users.iter().for_each(|user| network.cut(address, *user)),
             FaultKind::SlowLink => network.set_links_of(address, Some(Link::slow())),
             FaultKind::BadLink => network.set_links_of(address, Some(Link::bad())),
             FaultKind::SlowDisk => self.member(fault.node)?.machine().set_work(WorkDelays::slow()),
@@ -155,6 +160,9 @@ impl Stage {
             FaultKind::FailingReads => {
                 self.excused.insert(fault.node);
                 self.member(fault.node)?.machine().disk().fail_reads(FAILING_READS_PPM);
+            }
+            FaultKind::ShortReads => {
+                self.member(fault.node)?.machine().disk().set_short_reads(SHORT_READS_PPM);
             }
             FaultKind::Rot => {
                 let bits = u32::try_from(self.random.within(1..=ROTTEN_BITS_MAX))?;
@@ -206,7 +214,7 @@ impl Stage {
                 }
             }
             FaultKind::Pause => self.member(fault.node)?.machine().resume(),
-            FaultKind::Isolate | FaultKind::Unplug | FaultKind::Mute => self.reconnect(),
+            FaultKind::Isolate | FaultKind::Unplug | FaultKind::Mute | FaultKind::LostReplies => self.reconnect(),
             FaultKind::SlowLink | FaultKind::BadLink => self.network.set_links_of(address, None),
             FaultKind::SlowDisk | FaultKind::StallingDisk => {
                 self.member(fault.node)?.machine().set_work(WorkDelays::default());
@@ -219,6 +227,7 @@ impl Stage {
                 self.sound(fault.node)?;
                 self.replace_if_ended(fault.node).await?;
             }
+            FaultKind::ShortReads => self.sound(fault.node)?,
             FaultKind::Rot | FaultKind::ClockJump => {}
         }
         Ok(())
@@ -360,6 +369,7 @@ impl Stage {
         let disk = self.member(node)?.machine().disk();
         disk.fail_syncs(0);
         disk.fail_reads(0);
+        disk.set_short_reads(0);
         Ok(())
     }
 
@@ -390,6 +400,7 @@ impl Stage {
             match fault.kind {
                 FaultKind::Isolate => self.network.partition(&[address], &self.others(fault.node)),
                 FaultKind::Unplug => self.network.unplug(address),
+                FaultKind::LostReplies => self.users.iter().for_each(|user| self.network.cut(address, *user)),
                 FaultKind::Mute => {
                     if let Ok(other) = self.cluster.member(fault.other) {
                         self.network.cut(address, other.machine().address());

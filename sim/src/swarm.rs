@@ -14,6 +14,9 @@ use std::time::Duration;
 /// How long faults of a round begin.
 const ROUND: Duration = Duration::from_secs(40);
 
+/// How long faults of a burst begin.
+const BURST: Duration = Duration::from_secs(4);
+
 /// What a life is like.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -27,6 +30,8 @@ pub struct Plan {
     pub link: Link,
     /// How long a user thinks between two operations at most.
     pub thinking: Duration,
+    /// Whether the first user only looks.
+    pub has_reader: bool,
     /// Faults that happen, with their weights.
     kinds: Vec<(FaultKind, u64)>,
     /// The storage node that may lose data for good: the loss of one store is what every file survives.
@@ -45,6 +50,7 @@ impl Plan {
         if random.chance(500_000) {
             link.udp_payload_max = 9_000;
         }
+        let has_reader = random.chance(500_000);
         let thinking = Duration::from_millis(random.within(800..=4_000));
         let kinds = loop {
             let drawn = |kind: &FaultKind| random.chance(450_000).then(|| (*kind, random.within(1..=10)));
@@ -55,7 +61,7 @@ impl Plan {
         };
         let victim = NodeName { role: Role::Storage, id: NodeId(random.within(1..=storage)) };
         let faults_max = random.within(2..=12);
-        Plan { metadata, storage, users, link, thinking, kinds, victim, faults_max }
+        Plan { metadata, storage, users, link, thinking, has_reader, kinds, victim, faults_max }
     }
 
     /// The storage node that may lose data for good.
@@ -67,9 +73,11 @@ impl Plan {
     /// Draws what happens in a round: faults, each with its beginning and its end, from the start of the round.
     pub fn round(&self, random: &mut Random) -> Vec<(Duration, Duration, Fault)> {
         let count = random.within(1..=self.faults_max);
+        // Faults that come together hurt more than those that come one by one.
+        let spread_ms = if random.chance(300_000) { BURST.as_millis() } else { ROUND.as_millis() } as u64;
         let mut drawn: Vec<_> = (0..count)
             .map(|_| {
-                let begins = Duration::from_millis(random.within(0..=ROUND.as_millis() as u64));
+                let begins = Duration::from_millis(random.within(0..=spread_ms));
                 let lasts_ms = match random.within(0..=2) {
                     0 => random.within(1..=1_500),
                     1 => random.within(1_500..=12_000),
@@ -121,8 +129,11 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { metadata, storage, users, link, thinking, kinds, victim, faults_max } = self;
+        let Plan { metadata, storage, users, link, thinking, has_reader, kinds, victim, faults_max } = self;
         write!(f, "{metadata} + {storage} nodes, {users} users who think up to {} ms, ", thinking.as_millis())?;
+        if *has_reader {
+            write!(f, "the first of whom only looks, ")?;
+        }
         write!(f, "loss {} ppm, packets up to {} bytes, ", link.loss_ppm, link.udp_payload_max)?;
         write!(f, "up to {faults_max} faults a round, {victim} may lose data:")?;
         kinds.iter().try_for_each(|(kind, weight)| write!(f, " {}={weight}", kind.name()))

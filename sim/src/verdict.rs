@@ -1,5 +1,7 @@
 //! What a run came to: what did not hold, and what was done and seen on the way.
 
+use crate::cluster::Unhealthy;
+use crate::stage::RECOVERS;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -70,7 +72,10 @@ impl Failure {
     /// What an error that ended a run says about it. What no part of the simulator calls a failure is a crash.
     #[must_use]
     pub fn of(error: &AnyError) -> Failure {
-        error.downcast_ref::<Failure>().cloned().unwrap_or_else(|| Failure::crash("the run goes on", error))
+        if let Some(Unhealthy::NotInTime { .. }) = error.downcast_ref::<Unhealthy>() {
+            return Failure::liveness(RECOVERS, error);
+        }
+        error.downcast_ref::<Failure>().cloned().unwrap_or_else(|| Failure::crash("the-run-goes-on", error))
     }
 
     /// Something ended that should not.

@@ -34,6 +34,12 @@ impl User {
         Ok(User { machine, world, client, peers })
     }
 
+    /// The user's machine.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     /// The client.
     #[must_use]
     pub fn client(&self) -> &Client {

@@ -40,6 +40,7 @@ fn new_leader() -> Story {
     story("new-leader", "The metadata leader dies: no storage node is thought dead, and all is readable (37).", 3, 3)
         .upload("a", mib(1))
         .expect_copies("a", 3)
+        .wait(seconds(40))
         .cut_power(leader())
         .expect_health_for(seconds(35), all_storage(), NOT_SUSPECTED)
         .expect_readable("a")

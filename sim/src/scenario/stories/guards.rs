@@ -72,7 +72,7 @@ fn half_written() -> Story {
         story("half-written", "What was given up half way takes nothing with it that was written after it (54).", 3, 3)
             .large_chunks()
             .upload("warm", kib(100));
-    [("half/a", "a", 10), ("half/b", "b", 20), ("half/c", "c", 30), ("half/d", "d", 40)].into_iter().fold(
+    [("half/a", "a", 60), ("half/b", "b", 80), ("half/c", "c", 100), ("half/d", "d", 120)].into_iter().fold(
         told,
         |told, (half, name, moment)| {
             told.abandon_upload(half, kib(500), milliseconds(moment))
@@ -102,4 +102,17 @@ fn torn_records() -> Story {
                 .expect_readable(name)
         },
     )
+}
+
+fn checkpoint() -> Story {
+    story("checkpoint", "Power is lost just after a checkpoint of the index: every copy is found again (54).", 3, 3)
+        .upload("warm", kib(100))
+        .fault(FaultKind::SlowDisk, all_storage())
+        .begin_upload("a", mib(24))
+        .wait(milliseconds(10_500))
+        .cut_power(storage(1))
+        .start(it())
+        .finish("a")
+        .until_whole()
+        .expect_readable("a")
 }

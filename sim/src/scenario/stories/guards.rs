@@ -4,15 +4,7 @@ use crate::fault::FaultKind;
 use crate::story::{Story, all_metadata, all_storage, it, kib, leader, mib, milliseconds, seconds, storage, story};
 
 pub(super) fn all() -> Vec<Story> {
-    vec![
-        empty_store(),
-        unheard_nodes(),
-        damaged_everywhere(),
-        late_copies(),
-        overruled(),
-        half_written(),
-        torn_records(),
-    ]
+    vec![empty_store(), unheard_nodes(), damaged_everywhere(), late_copies(), overruled(), torn_records(), checkpoint()]
 }
 
 fn empty_store() -> Story {
@@ -65,25 +57,6 @@ fn overruled() -> Story {
         .mend(it())
         .until_whole()
         .expect_readable("warm")
-}
-
-fn half_written() -> Story {
-    let told =
-        story("half-written", "What was given up half way takes nothing with it that was written after it (54).", 3, 3)
-            .large_chunks()
-            .upload("warm", kib(100));
-    [("half/a", "a", 60), ("half/b", "b", 80), ("half/c", "c", 100), ("half/d", "d", 120)].into_iter().fold(
-        told,
-        |told, (half, name, moment)| {
-            told.abandon_upload(half, kib(500), milliseconds(moment))
-                .await_end(half)
-                .upload(name, kib(500))
-                .crash(all_storage())
-                .start(all_storage())
-                .until_whole()
-                .expect_readable(name)
-        },
-    )
 }
 
 fn torn_records() -> Story {

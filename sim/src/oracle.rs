@@ -85,7 +85,7 @@ impl Oracle {
             file: info.file,
             name: attempt.name.clone(),
             content: attempt.id,
-            chunks: u64::from(info.chunk_size.chunk_count(info.size)),
+            chunks: info.chunk_size.chunk_count(info.size),
             write_quorum: write_quorum(info.replication),
         };
         state.kept.insert(attempt.id, kept);

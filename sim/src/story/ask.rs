@@ -145,7 +145,7 @@ impl<'t> Telling<'t> {
         let info = client.stat(FileTarget::Name(FileName::new(name)?)).await?;
         let mut groups: Vec<GroupLocations> = Vec::new();
         let count = info.chunk_size.chunk_count(info.size).div_ceil(CHUNKS_PER_GROUP.into());
-        while (groups.len() as u64) < count.into() {
+        while (groups.len() as u64) < count {
             let first = GroupIndex(u32::try_from(groups.len())?);
             groups.extend(client.locate_page(info.file, first).await?.groups);
         }

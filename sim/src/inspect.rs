@@ -16,7 +16,7 @@ use crate::cluster::Member;
 use crate::disk::SimDisk;
 use crate::key_value::ModelStores;
 use crate::verdict::Failure;
-use dfs_actors::chunk_store::inspect::{RecordKey, StoredRecord, records, segment_path};
+use dfs_actors::chunk_store::inspect::{RecordKey, StoredRecord, indexed, records, segment_path};
 use dfs_actors::chunk_store::record::Layout;
 use dfs_actors::raft::inspect::{LogPlace, StoredEntry, StoredVote};
 use dfs_core::checksum::Digest;
@@ -24,9 +24,12 @@ use dfs_core::id::{ChunkId, NodeId, Role, StoreId};
 use dfs_core::meta::{KnownChunk, NodeRecord};
 use ledger::Ledger;
 use shelf::Shelf;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 use std::io::ErrorKind;
+
+/// The key-value store that is a storage node's index.
+const INDEX_STORE: &str = "chunks";
 
 /// What is said where a disk or a store cannot be read at all.
 const READABLE: &str = "what a machine holds can be read";
@@ -117,6 +120,8 @@ pub struct StorageSight {
     pub records: BTreeMap<RecordKey, StoredRecord>,
     /// The records that are new.
     pub news: Vec<StoredRecord>,
+    /// What its index has; only known if it runs and everything was looked at.
+    pub indexed: Option<BTreeSet<RecordKey>>,
 }
 
 /// What a metadata state knows of chunks.
@@ -218,6 +223,9 @@ impl Inspector {
         for site in sites.iter().filter(|site| site.role == Role::Storage) {
             let sight = self.sight.storage.entry(site.node).or_default();
             self.shelves.entry(site.node).or_default().read(site, sight)?;
+            let index = site.stores.peek(INDEX_STORE).filter(|_| site.runs && depth == Depth::Everything);
+            let keys = index.map(|index| indexed(&*index)).transpose();
+            sight.indexed = keys.map_err(|error| unreadable(&site.name, error))?;
         }
         self.know(sites)?;
         Ok(&self.sight)

@@ -9,6 +9,7 @@
 mod acknowledged_data_is_kept;
 mod bounded_queues;
 mod counted_copies_are_durable;
+mod counted_copies_are_found;
 mod election_safety;
 mod leader_completeness;
 mod lives_are_told_apart;
@@ -28,6 +29,7 @@ use crate::verdict::{Failure, Tally};
 use acknowledged_data_is_kept::AcknowledgedDataIsKept;
 use bounded_queues::BoundedQueues;
 use counted_copies_are_durable::CountedCopiesAreDurable;
+use counted_copies_are_found::CountedCopiesAreFound;
 use dfs_core::id::NodeId;
 use election_safety::ElectionSafety;
 use leader_completeness::LeaderCompleteness;
@@ -79,6 +81,7 @@ pub struct Invariants {
     lives_are_told_apart: LivesAreToldApart,
     one_content: OneContent,
     counted_copies_are_durable: CountedCopiesAreDurable,
+    counted_copies_are_found: CountedCopiesAreFound,
     acknowledged_data_is_kept: AcknowledgedDataIsKept,
     bounded_queues: BoundedQueues,
 }
@@ -104,6 +107,7 @@ impl Invariants {
             one::<LivesAreToldApart>(),
             one::<OneContent>(),
             one::<CountedCopiesAreDurable>(),
+            one::<CountedCopiesAreFound>(),
             one::<AcknowledgedDataIsKept>(),
             one::<BoundedQueues>(),
         ]
@@ -130,6 +134,7 @@ impl Invariants {
         judge(&mut self.lives_are_told_apart, &evidence, tally)?;
         judge(&mut self.one_content, &evidence, tally)?;
         judge(&mut self.counted_copies_are_durable, &evidence, tally)?;
+        judge(&mut self.counted_copies_are_found, &evidence, tally)?;
         judge(&mut self.acknowledged_data_is_kept, &evidence, tally)?;
         judge(&mut self.bounded_queues, &evidence, tally)
     }

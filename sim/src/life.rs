@@ -28,6 +28,9 @@ pub const STANDARD: Duration = Duration::from_secs(600);
 /// Once the faults are over a write succeeds, and is read.
 pub const SERVES_AGAIN: &str = "serves-again";
 
+/// Every so many-th upload has large chunks.
+const LARGE_CHUNKS_EVERY: u64 = 6;
+
 /// Names that all users fight for.
 const CONTESTED: u64 = 10;
 
@@ -59,7 +62,7 @@ pub async fn play(world: &mut SimWorld) -> Verdict {
     let (mut cluster, users) = Cluster::prepare(world, plan.metadata, plan.storage, plan.users)?;
     cluster.start().await?;
     cluster.initialise(0, ClusterSettings::default()).await?;
-    let shared = Shared::new(world.tally().clone(), trace);
+    let shared = Shared { large_chunks_every: Some(LARGE_CHUNKS_EVERY), ..Shared::new(world.tally().clone(), trace) };
     let mut stage = Stage::new(world, cluster, &users);
     stage.until_whole(&users[0]).await?;
     let deadline = Instant::now() + world.length().unwrap_or(STANDARD);

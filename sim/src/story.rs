@@ -24,6 +24,8 @@ pub struct Story {
     storage: u64,
     /// Whether it begins before the cluster is whole for the first time.
     at_once: bool,
+    /// Whether its files have large chunks.
+    large_chunks: bool,
     long: bool,
     steps: Vec<Step>,
 }
@@ -31,7 +33,7 @@ pub struct Story {
 /// Begins a story about a cluster of so many metadata and storage nodes.
 #[must_use]
 pub fn story(name: &'static str, sentence: &'static str, metadata: u64, storage: u64) -> Story {
-    Story { name, sentence, metadata, storage, at_once: false, long: false, steps: Vec::new() }
+    Story { name, sentence, metadata, storage, at_once: false, large_chunks: false, long: false, steps: Vec::new() }
 }
 
 /// So many kibibytes.

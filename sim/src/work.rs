@@ -17,6 +17,9 @@ use tokio::time::{Instant, timeout};
 /// Small, so that a small file has many chunks: a group has a mebibyte.
 pub const CHUNK_BYTES: u32 = 64 * 1024;
 
+/// Large enough that a store writes a record of it in several pieces, so that it can be left half written.
+pub const LARGE_CHUNK_BYTES: u32 = 512 * 1024;
+
 /// Longer than all patience of a client together.
 pub const OPERATION_WITHIN: Duration = Duration::from_secs(180);
 
@@ -40,13 +43,15 @@ pub struct Shared {
     pub tally: Tally,
     /// Where it is written down.
     pub trace: Trace,
+    /// Every so many-th upload has large chunks, if any.
+    pub large_chunks_every: Option<u64>,
 }
 
 impl Shared {
     /// Nothing was promised yet, and nothing done.
     #[must_use]
     pub fn new(tally: Tally, trace: Trace) -> Shared {
-        Shared { oracle: Oracle::default(), history: History::new(), tally, trace }
+        Shared { oracle: Oracle::default(), history: History::new(), tally, trace, large_chunks_every: None }
     }
 }
 
@@ -134,7 +139,9 @@ impl Work<'_> {
 
     async fn send(&self, attempt: &Attempt, name: &FileName, manner: Manner) -> Result<FileInfo, ClientError> {
         let mut request = UploadRequest::new(name.clone(), attempt.modified());
-        request.chunk_size = ChunkSize::try_from(CHUNK_BYTES).expect("the chunk size lies within its bounds");
+        let large = self.shared.large_chunks_every.is_some_and(|every| attempt.id.is_multiple_of(every));
+        let chunk_bytes = if large { LARGE_CHUNK_BYTES } else { CHUNK_BYTES };
+        request.chunk_size = ChunkSize::try_from(chunk_bytes).expect("the chunk size lies within its bounds");
         let source = attempt.content.source();
         let source = match manner {
             Manner::Plain | Manner::Vanishing(_) => source,

@@ -58,6 +58,7 @@ impl Story {
         let replication = u8::try_from(self.storage.min(3))?;
         cluster.initialise(0, ClusterSettings { replication, ..ClusterSettings::default() }).await?;
         let shared = Shared::new(world.tally().clone(), world.trace().clone());
+        let shared = Shared { large_chunks_every: self.large_chunks.then_some(1), ..shared };
         let mut stage = Stage::new(world, cluster, &users);
         let network = world.network().clone();
         let works = users.iter().zip(1_u64..).map(|(user, number)| Work { number, user, shared: &shared });

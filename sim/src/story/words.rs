@@ -14,6 +14,12 @@ impl Story {
         Story { at_once: true, ..self }
     }
 
+    /// Its files have large chunks, which stores write in several pieces.
+    #[must_use]
+    pub fn large_chunks(self) -> Story {
+        Story { large_chunks: true, ..self }
+    }
+
     /// Its play takes minutes in a debug build.
     #[must_use]
     pub fn long(self) -> Story {

@@ -1,10 +1,18 @@
 //! Guards behind which others stand, so that only a story of their own shows whether they are there.
 
 use crate::fault::FaultKind;
-use crate::story::{Story, all_metadata, all_storage, it, kib, leader, mib, seconds, storage, story};
+use crate::story::{Story, all_metadata, all_storage, it, kib, leader, mib, milliseconds, seconds, storage, story};
 
 pub(super) fn all() -> Vec<Story> {
-    vec![empty_store(), unheard_nodes(), damaged_everywhere(), late_copies()]
+    vec![
+        empty_store(),
+        unheard_nodes(),
+        damaged_everywhere(),
+        late_copies(),
+        overruled(),
+        half_written(),
+        torn_records(),
+    ]
 }
 
 fn empty_store() -> Story {
@@ -43,4 +51,55 @@ fn late_copies() -> Story {
         .upload("a", mib(2))
         .mend(it())
         .expect_copies("a", 3)
+}
+
+fn overruled() -> Story {
+    story("overruled", "What a leader that is cut off has written is gone from its log once another leads (30).", 3, 3)
+        .upload("warm", kib(100))
+        .isolate(leader())
+        .abandon_upload("a", 100, milliseconds(400))
+        .abandon_upload("b", 100, milliseconds(400))
+        .abandon_upload("c", 100, milliseconds(400))
+        .wait(seconds(1))
+        .expect_other_leader()
+        .mend(it())
+        .until_whole()
+        .expect_readable("warm")
+}
+
+fn half_written() -> Story {
+    let told =
+        story("half-written", "What was given up half way takes nothing with it that was written after it (54).", 3, 3)
+            .large_chunks()
+            .upload("warm", kib(100));
+    [("half/a", "a", 10), ("half/b", "b", 20), ("half/c", "c", 30), ("half/d", "d", 40)].into_iter().fold(
+        told,
+        |told, (half, name, moment)| {
+            told.abandon_upload(half, kib(500), milliseconds(moment))
+                .await_end(half)
+                .upload(name, kib(500))
+                .crash(all_storage())
+                .start(all_storage())
+                .until_whole()
+                .expect_readable(name)
+        },
+    )
+}
+
+fn torn_records() -> Story {
+    let told = story("torn-records", "A record that a power cut has torn is not taken for a copy (54).", 3, 3)
+        .upload("warm", kib(100));
+    [("a", 40), ("b", 60), ("c", 80), ("d", 100), ("e", 120), ("f", 140), ("g", 160), ("h", 180)].into_iter().fold(
+        told,
+        |told, (name, moment)| {
+            told.fault(FaultKind::SlowDisk, storage(1))
+                .begin_upload(name, kib(300))
+                .wait(milliseconds(moment))
+                .cut_power(storage(1))
+                .finish(name)
+                .start(it())
+                .until_whole()
+                .expect_readable(name)
+        },
+    )
 }

@@ -12,6 +12,7 @@ mod words;
 
 pub use who::{Who, all_metadata, all_storage, follower, holder, it, leader, metadata, non_holder, storage};
 
+use dfs_nodes::settings::SNAPSHOT_ENTRIES_DEFAULT;
 use std::time::Duration;
 use step::Step;
 
@@ -25,13 +26,16 @@ pub struct Story {
     /// Whether it begins before the cluster is whole for the first time.
     at_once: bool,
     long: bool,
+    /// Entries of the metadata log after which a snapshot is taken.
+    snapshot_entries: u64,
     steps: Vec<Step>,
 }
 
 /// Begins a story about a cluster of so many metadata and storage nodes.
 #[must_use]
 pub fn story(name: &'static str, sentence: &'static str, metadata: u64, storage: u64) -> Story {
-    Story { name, sentence, metadata, storage, at_once: false, long: false, steps: Vec::new() }
+    let snapshot_entries = SNAPSHOT_ENTRIES_DEFAULT;
+    Story { name, sentence, metadata, storage, at_once: false, long: false, snapshot_entries, steps: Vec::new() }
 }
 
 /// So many kibibytes.

@@ -54,10 +54,13 @@ const HEARTBEAT_MS: u64 = 100;
 const ELECTION_MS: (u64, u64) = (300, 450);
 /// How long one try to send a snapshot may take, in milliseconds: the member writes a whole state meanwhile.
 const SNAPSHOT_MS: u64 = 30 * 60 * 1000;
-/// Entries after which a snapshot is taken and the log is cut.
-const SNAPSHOT_ENTRIES: u64 = 20_000;
-/// Entries that stay in the log behind a snapshot, for members that are a little late.
-const KEPT_ENTRIES: u64 = 4_000;
+/// Of the entries after which a snapshot is taken, the part that stays in the log behind it, for members that are a
+/// little late.
+const KEPT_PART: u64 = 5;
+/// Of the same entries, the part that a new member may be late by and still count as up to date.
+const LAG_PART: u64 = 2;
+/// Entries that are cut off the log at once at least, where that many are not kept.
+const PURGED_ENTRIES: u64 = 256;
 /// Entries that one append carries at most; their bytes are bounded by the log.
 const APPEND_ENTRIES: u64 = 1_024;
 /// How long an unreachable member is left alone, time after time.
@@ -77,6 +80,8 @@ pub struct OpenRaft<'w> {
     pub disk: Arc<dyn Disk>,
     /// The key-value stores; the engine's are called `raft-…`.
     pub stores: Arc<dyn KeyValueStores>,
+    /// Entries after which a snapshot is taken and the log is cut; a fifth of them stays in the log behind it.
+    pub snapshot_entries: u64,
 }
 
 /// Starts the engine.
@@ -151,7 +156,7 @@ impl RaftEngine {
     /// # Errors
     /// [`RaftOpenError`] says what a human has to do.
     pub async fn open(open: OpenRaft<'_>) -> Result<RaftHandle, RaftOpenError> {
-        let OpenRaft { world, node, address, peers, disk, stores } = open;
+        let OpenRaft { world, node, address, peers, disk, stores, snapshot_entries } = open;
         let scope = world.scope.clone();
         let machine = StateMachine::open(&scope, disk.clone(), stores.clone()).await.map_err(RaftOpenError::Storage)?;
         let opening = scope.blocking(move || stores.open(LOG_STORE)).await;
@@ -160,7 +165,7 @@ impl RaftEngine {
         let log = LogStore::open(&scope, node, disk, store, machine.remembers_entries()).await?;
         let released = log.watch_release();
         let network = Network { scope: scope.clone(), peers };
-        let config = Arc::new(config().map_err(|error| RaftOpenError::Start(Box::new(error)))?);
+        let config = Arc::new(config(snapshot_entries).map_err(|error| RaftOpenError::Start(Box::new(error)))?);
         // Raft spawns its tasks through the scope of the running task.
         let starting = scope.enter(openraft::Raft::new(node.0, config, network, log, machine.clone())).await;
         let raft = starting.map_err(|error| match machine.failure() {
@@ -171,7 +176,8 @@ impl RaftEngine {
     }
 }
 
-fn config() -> Result<Config, openraft::ConfigError> {
+fn config(snapshot_entries: u64) -> Result<Config, openraft::ConfigError> {
+    let kept = snapshot_entries / KEPT_PART;
     let config = Config {
         cluster_name: "dfs-metadata".to_owned(),
         heartbeat_interval: HEARTBEAT_MS,
@@ -181,10 +187,10 @@ fn config() -> Result<Config, openraft::ConfigError> {
         // A leader that has lost the tail of its log would go on leading without an election.
         enable_leader_restore: Some(false),
         install_snapshot_timeout: SNAPSHOT_MS,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(SNAPSHOT_ENTRIES),
-        max_in_snapshot_log_to_keep: KEPT_ENTRIES,
-        replication_lag_threshold: SNAPSHOT_ENTRIES / 2,
-        purge_batch_size: 256,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_entries),
+        max_in_snapshot_log_to_keep: kept,
+        replication_lag_threshold: snapshot_entries / LAG_PART,
+        purge_batch_size: PURGED_ENTRIES.min(kept),
         max_payload_entries: APPEND_ENTRIES,
         max_append_entries: Some(APPEND_ENTRIES),
         backoff: BACKOFF.to_owned(),

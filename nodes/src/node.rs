@@ -120,9 +120,10 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
     let (scope, peers) = (world.scope.clone(), endpoint.peers());
 
     let (engine, tree, lock) = match settings.role {
-        RoleSettings::Metadata => {
-            let raft =
-                RaftEngine::open(OpenRaft { world: &world, node: settings.node, address, peers, disk, stores }).await?;
+        RoleSettings::Metadata { snapshot_entries } => {
+            let node = settings.node;
+            let open = OpenRaft { world: &world, node, address, peers, disk, stores, snapshot_entries };
+            let raft = RaftEngine::open(open).await?;
             let describe = {
                 let raft = raft.clone();
                 describe(&endpoint, restarts.clone(), move || raft.leadership().leader.is_some())

@@ -39,6 +39,7 @@ pub struct Setting {
 
 const NODES: &[Role] = &[Role::Metadata, Role::Storage];
 const STORAGE: &[Role] = &[Role::Storage];
+const METADATA: &[Role] = &[Role::Metadata];
 
 /// Bytes of the smallest UDP payload that QUIC allows.
 pub const UDP_PAYLOAD_BYTES_MIN: u16 = 1200;
@@ -46,6 +47,13 @@ pub const UDP_PAYLOAD_BYTES_MIN: u16 = 1200;
 pub const UDP_PAYLOAD_BYTES_DEFAULT: u16 = 6500;
 /// Bytes of the largest UDP payload of which ten still fit one send call of the kernel.
 pub const UDP_PAYLOAD_BYTES_MAX: u16 = 6550;
+
+/// The fewest entries of the metadata log after which a snapshot may be taken.
+pub const SNAPSHOT_ENTRIES_MIN: u64 = 100;
+/// Entries of the metadata log after which a snapshot is taken where nothing else is set.
+pub const SNAPSHOT_ENTRIES_DEFAULT: u64 = 20_000;
+/// The most entries of the metadata log after which a snapshot is taken.
+pub const SNAPSHOT_ENTRIES_MAX: u64 = 1_000_000;
 
 /// Every setting of a node, in the order in which people meet them.
 pub const SETTINGS: &[Setting] = &[
@@ -113,6 +121,13 @@ pub const SETTINGS: &[Setting] = &[
         about: "room on the file system that chunks leave free, for the index and for deletes",
     },
     Setting {
+        key: "snapshot_entries",
+        roles: METADATA,
+        default: "20000",
+        bounds: "100 to 1000000",
+        about: "log entries after which a snapshot is taken and the log is cut; a fifth of them stays for late nodes",
+    },
+    Setting {
         key: "max_udp_payload_bytes",
         roles: NODES,
         default: "6500",
@@ -169,7 +184,10 @@ pub enum LogFormat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RoleSettings {
     /// A member of the metadata cluster. Who the members are is part of the replicated state, not a setting.
-    Metadata,
+    Metadata {
+        /// Entries of the log after which a snapshot is taken and the log is cut.
+        snapshot_entries: u64,
+    },
     /// A keeper of chunks.
     Storage {
         /// Metadata nodes to ask first; at least one.
@@ -184,7 +202,7 @@ impl RoleSettings {
     #[must_use]
     pub fn role(&self) -> Role {
         match self {
-            RoleSettings::Metadata => Role::Metadata,
+            RoleSettings::Metadata { .. } => Role::Metadata,
             RoleSettings::Storage { .. } => Role::Storage,
         }
     }
@@ -233,7 +251,11 @@ impl NodeSettings {
                     metadata: layers.required("metadata", value::addresses)?,
                     reserve: layers.optional("reserve_bytes", value::byte_count)?,
                 },
-                Role::Metadata => RoleSettings::Metadata,
+                Role::Metadata => RoleSettings::Metadata {
+                    snapshot_entries: layers
+                        .optional("snapshot_entries", value::snapshot_entries)?
+                        .unwrap_or(SNAPSHOT_ENTRIES_DEFAULT),
+                },
                 Role::Client => return Err(SettingsError::NotANode),
             },
             node,

@@ -4,9 +4,11 @@
 //! once, by an authority on a machine of its own that is switched off afterwards.
 
 mod member;
+mod shape;
 mod user;
 
 pub use member::{Member, NodeName};
+pub use shape::ClusterShape;
 pub use user::User;
 
 use crate::disk::Crash;
@@ -91,24 +93,18 @@ impl Cluster {
     ///
     /// # Errors
     /// Certificates cannot be made.
-    pub fn prepare(
-        world: &mut SimWorld,
-        metadata: u64,
-        storage: u64,
-        users: u64,
-    ) -> Result<(Cluster, Vec<User>), AnyError> {
-        Cluster::prepare_knowing(world, metadata, storage, &(0..users).map(|_| None).collect::<Vec<_>>())
+    pub fn prepare(world: &mut SimWorld, shape: ClusterShape) -> Result<(Cluster, Vec<User>), AnyError> {
+        Cluster::prepare_knowing(world, shape, &[])
     }
 
-    /// As [`Cluster::prepare`], where each user knows all metadata nodes or only these.
+    /// As [`Cluster::prepare`], and after those users one for each of `knowing`, who knows only these metadata nodes.
     ///
     /// # Errors
     /// Certificates cannot be made.
     pub fn prepare_knowing(
         world: &mut SimWorld,
-        metadata: u64,
-        storage: u64,
-        users: &[Option<&[u64]>],
+        shape: ClusterShape,
+        knowing: &[&[u64]],
     ) -> Result<(Cluster, Vec<User>), AnyError> {
         let mut office = world.add_machine("authority");
         let life = office.boot();
@@ -124,17 +120,20 @@ impl Cluster {
             let settings = settings(role, NodeId(id), machine.socket_address(PORT));
             Ok(Member::new(machine, identity, settings))
         };
-        let metadata = (1..=metadata).map(|id| member(RoleSettings::Metadata, id)).collect::<Result<Vec<_>, _>>()?;
+        let ClusterShape { metadata, storage, users, snapshot_entries } = shape;
+        let role = RoleSettings::Metadata { snapshot_entries };
+        let metadata = (1..=metadata).map(|id| member(role.clone(), id)).collect::<Result<Vec<_>, _>>()?;
         let seeds: Vec<SocketAddr> = metadata.iter().map(|member| member.settings.listen).collect();
         let role = RoleSettings::Storage { metadata: seeds, reserve: None };
         let storage = (1..=storage).map(|id| member(role.clone(), id)).collect::<Result<Vec<_>, _>>()?;
-        let mut user = |(known, id): (&Option<&[u64]>, u64)| -> Result<User, AnyError> {
+        let mut user = |(known, id): (Option<&[u64]>, u64)| -> Result<User, AnyError> {
             let name = format!("user-{id}");
             let knows = |member: &&Member| known.is_none_or(|known| known.contains(&member.id().0));
             let seeds = metadata.iter().filter(knows).map(|member| member.settings.listen).collect();
             User::start(world.add_machine(&name), issue(Role::Client, &name)?, seeds)
         };
-        let users = users.iter().zip(1..).map(&mut user).collect::<Result<Vec<_>, _>>()?;
+        let known = (0..users).map(|_| None).chain(knowing.iter().copied().map(Some));
+        let users = known.zip(1..).map(&mut user).collect::<Result<Vec<_>, _>>()?;
         office.crash(Crash::Process, || {});
         Ok((Cluster { metadata, storage }, users))
     }

@@ -59,7 +59,7 @@ pub async fn play(world: &mut SimWorld) -> Verdict {
     let trace = world.trace().clone();
     trace.record("plan", format_args!("{plan}"));
     world.network().set_default_link(plan.link);
-    let (mut cluster, users) = Cluster::prepare(world, plan.metadata, plan.storage, plan.users)?;
+    let (mut cluster, users) = Cluster::prepare(world, plan.shape())?;
     cluster.start().await?;
     cluster.initialise(0, ClusterSettings::default()).await?;
     let shared = Shared { large_chunks_every: Some(LARGE_CHUNKS_EVERY), ..Shared::new(world.tally().clone(), trace) };

@@ -12,6 +12,7 @@ mod words;
 
 pub use who::{Who, all_metadata, all_storage, follower, holder, it, leader, metadata, non_holder, storage};
 
+use dfs_nodes::settings::SNAPSHOT_ENTRIES_DEFAULT;
 use std::time::Duration;
 use step::Step;
 
@@ -27,13 +28,25 @@ pub struct Story {
     /// Whether its files have large chunks.
     large_chunks: bool,
     long: bool,
+    /// Entries of the metadata log after which a snapshot is taken.
+    snapshot_entries: u64,
     steps: Vec<Step>,
 }
 
 /// Begins a story about a cluster of so many metadata and storage nodes.
 #[must_use]
 pub fn story(name: &'static str, sentence: &'static str, metadata: u64, storage: u64) -> Story {
-    Story { name, sentence, metadata, storage, at_once: false, large_chunks: false, long: false, steps: Vec::new() }
+    Story {
+        name,
+        sentence,
+        metadata,
+        storage,
+        at_once: false,
+        large_chunks: false,
+        long: false,
+        snapshot_entries: SNAPSHOT_ENTRIES_DEFAULT,
+        steps: Vec::new(),
+    }
 }
 
 /// So many kibibytes.

@@ -3,12 +3,14 @@
 //! Each life turns on some of the faults and gives them weights of its own (swarm testing: Groce et al., ISSTA 2012):
 //! a life with everything at once hides what two faults can do alone.
 
-use crate::cluster::NodeName;
+use crate::cluster::{ClusterShape, NodeName};
 use crate::fault::{Fault, FaultKind};
 use crate::network::Link;
 use crate::random::Random;
 use dfs_core::id::{NodeId, Role};
+use dfs_nodes::settings::SNAPSHOT_ENTRIES_DEFAULT;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// How long faults of a round begin.
@@ -16,6 +18,9 @@ const ROUND: Duration = Duration::from_secs(40);
 
 /// How long faults of a burst begin.
 const BURST: Duration = Duration::from_secs(4);
+
+/// Entries after which metadata nodes take a snapshot, in lives where they do it often.
+const OFTEN: RangeInclusive<u64> = 100..=1_500;
 
 /// What a life is like.
 #[derive(Clone, Debug)]
@@ -26,6 +31,8 @@ pub struct Plan {
     pub storage: u64,
     /// Users.
     pub users: u64,
+    /// Entries of the metadata log after which a snapshot is taken.
+    snapshot_entries: u64,
     /// Every link that no fault has made another.
     pub link: Link,
     /// How long a user thinks between two operations at most.
@@ -61,7 +68,17 @@ impl Plan {
         };
         let victim = NodeName { role: Role::Storage, id: NodeId(random.within(1..=storage)) };
         let faults_max = random.within(2..=12);
-        Plan { metadata, storage, users, link, thinking, has_reader, kinds, victim, faults_max }
+        // Few lives are long enough for snapshots as production takes them.
+        let often = random.chance(500_000);
+        let snapshot_entries = if often { random.within(OFTEN) } else { SNAPSHOT_ENTRIES_DEFAULT };
+        Plan { metadata, storage, users, snapshot_entries, link, thinking, has_reader, kinds, victim, faults_max }
+    }
+
+    /// The cluster.
+    #[must_use]
+    pub fn shape(&self) -> ClusterShape {
+        let Plan { metadata, storage, users, snapshot_entries, .. } = *self;
+        ClusterShape { metadata, storage, users, snapshot_entries }
     }
 
     /// The storage node that may lose data for good.
@@ -129,11 +146,13 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Plan { metadata, storage, users, link, thinking, has_reader, kinds, victim, faults_max } = self;
+        let Plan { metadata, storage, users, snapshot_entries, link, thinking, has_reader, .. } = self;
+        let Plan { kinds, victim, faults_max, .. } = self;
         write!(f, "{metadata} + {storage} nodes, {users} users who think up to {} ms, ", thinking.as_millis())?;
         if *has_reader {
             write!(f, "the first of whom only looks, ")?;
         }
+        write!(f, "a snapshot after {snapshot_entries} entries, ")?;
         write!(f, "loss {} ppm, packets up to {} bytes, ", link.loss_ppm, link.udp_payload_max)?;
         write!(f, "up to {faults_max} faults a round, {victim} may lose data:")?;
         kinds.iter().try_for_each(|(kind, weight)| write!(f, " {}={weight}", kind.name()))

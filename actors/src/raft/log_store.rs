@@ -392,6 +392,8 @@ impl RaftLogStorage<TypeConfig> for LogStore {
             state.tail.purge(upto.index);
             Some(Change::Purge { first, last, upto })
         })
-        .await
+        .await?;
+        tracing::debug!(entry = upto.index, "the Raft log is cut up to this entry");
+        Ok(())
     }
 }

@@ -279,6 +279,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
             machine.keep_snapshot(&path, meta, writer.finish()?)
         });
         let (meta, snapshot) = building.await??;
+        tracing::info!(entry = meta.last_log_id.map(|last| last.index), "a metadata snapshot is taken");
         Ok(openraft::Snapshot { meta, snapshot })
     }
 }

@@ -142,7 +142,8 @@ async fn open(
     stores: Arc<dyn KeyValueStores>,
 ) -> Result<RaftHandle, RaftOpenError> {
     let disk = Arc::new(DirectoryDisk::open(directory).unwrap());
-    RaftEngine::open(OpenRaft { world, node, address, peers: endpoint.peers(), disk, stores }).await
+    let peers = endpoint.peers();
+    RaftEngine::open(OpenRaft { world, node, address, peers, disk, stores, snapshot_entries: 20_000 }).await
 }
 
 async fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {

@@ -47,6 +47,9 @@ enum NodeRole {
     Metadata {
         #[command(flatten)]
         common: CommonArgs,
+        /// Log entries after which a snapshot is taken and the log is cut
+        #[arg(long, value_name = "N", allow_negative_numbers = true)]
+        snapshot_entries: Option<String>,
         /// Initialise a new cluster with this node, once in the cluster's life
         #[arg(long, requires = "members")]
         init: bool,
@@ -152,8 +155,8 @@ impl AgreedArgs {
 impl NodeArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
         let (common, settings, initialise) = match self.role {
-            NodeRole::Metadata { common, init: _, members, agreed, unless_done } => {
-                let settings = common.settings(Role::Metadata, [])?;
+            NodeRole::Metadata { common, snapshot_entries, init: _, members, agreed, unless_done } => {
+                let settings = common.settings(Role::Metadata, [("snapshot_entries", snapshot_entries)])?;
                 let initialise = match members {
                     Some(members) => {
                         members.check(&settings)?;

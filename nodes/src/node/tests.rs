@@ -1,7 +1,7 @@
 //! Whole nodes in one process, on real sockets and disks, driven by calls made by hand.
 
 use super::*;
-use crate::settings::{LogFilter, LogFormat};
+use crate::settings::{LogFilter, LogFormat, SNAPSHOT_ENTRIES_DEFAULT};
 use bytes::Bytes;
 use dfs_core::checksum::ChunkSums;
 use dfs_core::id::{ChunkId, ChunkIndex, GroupIndex, Role, UploadNonce};
@@ -79,7 +79,8 @@ impl TestCluster {
     }
 
     async fn metadata_node(&mut self) -> Node {
-        let node = self.start(self.settings(RoleSettings::Metadata, 1)).await;
+        let role = RoleSettings::Metadata { snapshot_entries: SNAPSHOT_ENTRIES_DEFAULT };
+        let node = self.start(self.settings(role, 1)).await;
         self.metadata = node.address();
         let settings = ClusterSettings { beat_interval_ms: 200, ..ClusterSettings::default() };
         let members = BTreeMap::from([(NodeId(1), node.address())]);

@@ -51,6 +51,55 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     assert_eq!(settings.data, Path::new("here"));
 }
 
+fn metadata(text: &str, flags: &[(&'static str, &str)]) -> Result<NodeSettings, String> {
+    load(Role::Metadata, text, &[], flags)
+}
+
+const METADATA_FILE: &str = r#"
+node = 1
+listen = "127.0.0.1:7001"
+data = "data"
+ca = "ca.pem"
+certificate = "metadata-1.pem"
+key = "metadata-1.key"
+"#;
+
+fn snapshots_of(loaded: Result<NodeSettings, String>) -> u64 {
+    let RoleSettings::Metadata { snapshot_entries } = loaded.unwrap().role else { panic!("a metadata node") };
+    snapshot_entries
+}
+
+#[test]
+fn metadata_nodes_take_snapshots_as_often_as_any_source_says() {
+    let in_file = format!("{METADATA_FILE}snapshot_entries = 100");
+    let variable = [("DFS_SNAPSHOT_ENTRIES", "1500")];
+    assert_eq!(snapshots_of(metadata(METADATA_FILE, &[])), SNAPSHOT_ENTRIES_DEFAULT);
+    assert_eq!(snapshots_of(metadata(&in_file, &[])), SNAPSHOT_ENTRIES_MIN);
+    assert_eq!(snapshots_of(load(Role::Metadata, &in_file, &variable, &[])), 1_500);
+    let flag = [("snapshot_entries", "1000000")];
+    assert_eq!(snapshots_of(load(Role::Metadata, &in_file, &variable, &flag)), SNAPSHOT_ENTRIES_MAX);
+}
+
+#[test]
+fn snapshots_too_often_or_too_seldom_are_refused_with_the_bounds() {
+    for value in ["99", "0", "-100", "1000001", "often", ""] {
+        let error = metadata(METADATA_FILE, &[("snapshot_entries", value)]).unwrap_err();
+        let said = format!(
+            "snapshot_entries = {value:?} on the command line (--snapshot-entries) is not valid; \
+             expected 100 to 1000000"
+        );
+        assert_eq!(error, said);
+    }
+    let error = metadata(&format!("{METADATA_FILE}snapshot_entries = 20"), &[]).unwrap_err();
+    assert!(error.starts_with("snapshot_entries = \"20\" in /etc/dfs/node.toml is not valid; expected"), "{error}");
+}
+
+#[test]
+fn storage_nodes_take_no_snapshots() {
+    let error = storage(&format!("{FILE}snapshot_entries = 500")).unwrap_err();
+    assert_eq!(error, "\"snapshot_entries\" in /etc/dfs/node.toml is not a setting of storage nodes; remove it");
+}
+
 #[test]
 fn an_unknown_key_is_named_with_the_key_that_was_meant() {
     let error = storage("listn = 1").unwrap_err();

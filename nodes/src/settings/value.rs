@@ -1,6 +1,8 @@
 //! Values of settings: from TOML or from text, to the type that the setting has.
 
-use super::{LogFilter, LogFormat, UDP_PAYLOAD_BYTES_MAX, UDP_PAYLOAD_BYTES_MIN};
+use super::{
+    LogFilter, LogFormat, SNAPSHOT_ENTRIES_MAX, SNAPSHOT_ENTRIES_MIN, UDP_PAYLOAD_BYTES_MAX, UDP_PAYLOAD_BYTES_MIN,
+};
 use dfs_core::id::NodeId;
 use dfs_core::unit::ByteCount;
 use std::net::SocketAddr;
@@ -100,6 +102,11 @@ pub fn byte_count(value: &Value) -> Result<ByteCount, Wrong> {
 pub fn udp_payload(value: &Value) -> Result<u16, Wrong> {
     let bytes = u16::try_from(value.number()?).map_err(|_| Wrong)?;
     if (UDP_PAYLOAD_BYTES_MIN..=UDP_PAYLOAD_BYTES_MAX).contains(&bytes) { Ok(bytes) } else { Err(Wrong) }
+}
+
+pub fn snapshot_entries(value: &Value) -> Result<u64, Wrong> {
+    let entries = value.number()?;
+    if (SNAPSHOT_ENTRIES_MIN..=SNAPSHOT_ENTRIES_MAX).contains(&entries) { Ok(entries) } else { Err(Wrong) }
 }
 
 pub fn log_filter(value: &Value) -> Result<LogFilter, Wrong> {

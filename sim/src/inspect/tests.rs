@@ -1,5 +1,5 @@
 use super::*;
-use crate::cluster::{Cluster, User};
+use crate::cluster::{Cluster, ClusterShape, User};
 use crate::disk::{Crash, DiskSettings};
 use crate::invariant::losses::Losses;
 use crate::invariant::{AcknowledgedFile, Invariants, Told};
@@ -210,7 +210,7 @@ async fn upload(user: &User, name: &str, bytes: Vec<u8>) -> AcknowledgedFile {
 #[tokio::test(start_paused = true)]
 async fn a_whole_cluster_keeps_the_invariants_and_each_kind_of_loss_is_noticed() {
     let mut world = SimWorld::new(7, WorldSettings::default(), Trace::new(None));
-    let (mut cluster, users) = Cluster::prepare(&mut world, 3, 3, 1).unwrap();
+    let (mut cluster, users) = Cluster::prepare(&mut world, ClusterShape::of(3, 3, 1)).unwrap();
     let (user, tally) = (&users[0], Tally::default());
     let mut invariants = Invariants::new();
     let sites = |cluster: &Cluster| cluster.members().map(Site::of).collect::<Vec<_>>();

@@ -6,7 +6,7 @@
 
 use super::alive_tasks;
 use super::written::Written;
-use crate::cluster::{Cluster, Ending, Member, User};
+use crate::cluster::{Cluster, ClusterShape, Ending, Member, User};
 use crate::disk::Crash;
 use crate::random::Random;
 use crate::trace::Trace;
@@ -31,7 +31,7 @@ pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     let mut random = world.random("story");
     let trace = world.trace().clone();
     let before = alive_tasks();
-    let (mut cluster, users) = Cluster::prepare(world, METADATA_NODES, STORAGE_NODES, 1)?;
+    let (mut cluster, users) = Cluster::prepare(world, ClusterShape::of(METADATA_NODES, STORAGE_NODES, 1))?;
     let user = &users[0];
     cluster.start().await?;
     let first = usize::try_from(random.within(0..=METADATA_NODES - 1))?;

@@ -5,7 +5,7 @@
 //! price of all the signs of life together.
 
 use super::alive_tasks;
-use crate::cluster::{Cluster, Ending, Unhealthy, User};
+use crate::cluster::{Cluster, ClusterShape, Ending, Unhealthy, User};
 use crate::verdict::{Failure, Verdict};
 use crate::world::SimWorld;
 use dfs_core::settings::ClusterSettings;
@@ -25,7 +25,7 @@ const PACKETS_PER_SECOND_MAX: u64 = 85;
 
 pub(super) async fn play(world: &mut SimWorld) -> Verdict {
     let before = alive_tasks();
-    let (mut cluster, users) = Cluster::prepare(world, METADATA_NODES, STORAGE_NODES, 1)?;
+    let (mut cluster, users) = Cluster::prepare(world, ClusterShape::of(METADATA_NODES, STORAGE_NODES, 1))?;
     cluster.start().await?;
     cluster.initialise(0, ClusterSettings::default()).await?;
     let first = whole(&cluster, &users[0]).await?;

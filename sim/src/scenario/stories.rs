@@ -1,4 +1,5 @@
-//! The stories: one for each promise to users that a simulation can show, and one for each bug that the swarm found.
+//! The stories: one for each promise to users that a simulation can show, for each bug that the swarm found,
+//! and for each guard that a random life seldom puts to the test.
 //!
 //! The number in a story's sentence is that of the promise.
 

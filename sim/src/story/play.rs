@@ -2,7 +2,7 @@
 
 use super::step::{Errand, Somebody, Step};
 use super::{Story, Who};
-use crate::cluster::{Cluster, Ending, NodeName};
+use crate::cluster::{Cluster, ClusterShape, Ending, NodeName};
 use crate::fault::{Fault, FaultKind};
 use crate::history::Outcome;
 use crate::inspect::Depth;
@@ -23,6 +23,9 @@ use tokio::time::{Instant, sleep};
 
 /// What a story says comes to pass.
 pub(super) const THE_STORY: &str = "the-story-comes-to-pass";
+
+/// Who does the steps, and somebody else.
+const TELLERS: u64 = 2;
 
 /// How many files of many are under way at once.
 const AT_ONCE: usize = 8;
@@ -51,9 +54,12 @@ impl Story {
         let before = alive_tasks();
         let mut knowing: Vec<Somebody> = self.steps.iter().filter_map(|step| step.plain().1).collect();
         knowing.retain(|somebody| *somebody != Somebody::Else);
-        let known: Vec<Option<&[u64]>> = knowing.iter().map(Somebody::knows).collect();
-        let known = [vec![None, None], known].concat();
-        let (mut cluster, users) = Cluster::prepare_knowing(world, self.metadata, self.storage, &known)?;
+        let known: Vec<&[u64]> = knowing.iter().filter_map(Somebody::knows).collect();
+        let shape = ClusterShape {
+            snapshot_entries: self.snapshot_entries,
+            ..ClusterShape::of(self.metadata, self.storage, TELLERS)
+        };
+        let (mut cluster, users) = Cluster::prepare_knowing(world, shape, &known)?;
         cluster.start().await?;
         let replication = u8::try_from(self.storage.min(3))?;
         cluster.initialise(0, ClusterSettings { replication, ..ClusterSettings::default() }).await?;

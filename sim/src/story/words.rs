@@ -26,6 +26,12 @@ impl Story {
         Story { long: true, ..self }
     }
 
+    /// Its metadata nodes take a snapshot after so many entries.
+    #[must_use]
+    pub fn snapshots_every(self, entries: u64) -> Story {
+        Story { snapshot_entries: entries, ..self }
+    }
+
     fn then(mut self, step: Step) -> Story {
         self.steps.push(step);
         self

@@ -103,7 +103,9 @@ impl StateMachine {
         self.0.summary.send_replace(summary);
         self.keep_snapshot(&path, meta.clone(), copy)?;
         lock(&self.0.retired).push(old);
-        self.remove_retired().map_err(io::Error::other)
+        self.remove_retired().map_err(io::Error::other)?;
+        tracing::info!(entry = summary.applied, "a metadata snapshot of the leader is the state now");
+        Ok(())
     }
 
     /// Makes a finished snapshot file the current one, unless there is a newer one already, and returns the current

@@ -4,7 +4,15 @@ use crate::fault::FaultKind;
 use crate::story::{Story, all_storage, follower, holder, it, kib, leader, milliseconds, seconds, storage, story};
 
 pub(super) fn all() -> Vec<Story> {
-    vec![power_lost(), power_lost_everywhere(), full_disk(), full_disks(), failed_sync(), failed_log()]
+    vec![
+        power_lost(),
+        power_lost_everywhere(),
+        full_disk(),
+        full_disks(),
+        failed_sync(),
+        failed_sync_forgotten(),
+        failed_log(),
+    ]
 }
 
 /// Moments of a small upload and of its deletion, in milliseconds after their beginning.
@@ -89,6 +97,21 @@ fn failed_sync() -> Story {
         .mend(it())
         .until_whole()
         .expect_readable("before")
+}
+
+fn failed_sync_forgotten() -> Story {
+    story("failed-sync-forgotten", "What a failed fsync lost is not taken for durable after a restart (56).", 3, 3)
+        .upload("before", kib(100))
+        .fault(FaultKind::FailingSync, storage(2))
+        .upload("a", kib(500))
+        .expect_end(it(), "the disk failed; the store takes no more work")
+        .crash(it())
+        .start(it())
+        .until_whole()
+        .cut_power(it())
+        .start(it())
+        .until_whole()
+        .expect_readable("a")
 }
 
 fn failed_log() -> Story {

@@ -111,10 +111,10 @@ fn follower_behind() -> Story {
 
 fn follower_far_behind() -> Story {
     story("follower-far-behind", "A follower that is behind the whole log catches up by a snapshot (32).", 3, 3)
-        .long()
+        .snapshots_every(200)
         .upload("a", kib(100))
         .cut_power(follower())
-        .churn("churn", 6_800)
+        .churn("churn", 160)
         .upload_many("many", 30, 100)
         .expect_log_cut()
         .start(it())

@@ -10,6 +10,7 @@ pub(super) fn all() -> Vec<Story> {
         too_few_copies(),
         dying_primary(),
         hanging_primary(),
+        two_writers(),
         create_reply_lost(),
         chunk_reply_lost(),
         replies_lost(),
@@ -91,6 +92,21 @@ fn hanging_primary() -> Story {
         .within(seconds(30))
         .expect_readable("a")
         .mend(it())
+}
+
+fn two_writers() -> Story {
+    story("two-writers", "A node goes on with chunks that others have written meanwhile: one content stays (18).", 3, 4)
+        .upload("first", kib(100))
+        .begin_upload("a", mib(4))
+        .wait(milliseconds(100))
+        .pause(holder("first", 0, 0))
+        .wait(milliseconds(2_100))
+        .mend(it())
+        .finish("a")
+        .within(seconds(15))
+        .until_whole()
+        .expect_copies("a", 2)
+        .expect_readable("a")
 }
 
 fn create_reply_lost() -> Story {

@@ -20,7 +20,7 @@ const ROUND: Duration = Duration::from_secs(40);
 const BURST: Duration = Duration::from_secs(4);
 
 /// Entries after which metadata nodes take a snapshot, in lives where they do it often.
-const OFTEN: RangeInclusive<u64> = 100..=1_500;
+const OFTEN: RangeInclusive<u64> = 100..=800;
 
 /// What a life is like.
 #[derive(Clone, Debug)]

@@ -5,6 +5,7 @@ mod failing;
 mod files;
 mod idle;
 mod leak;
+mod reports;
 mod seams;
 pub mod stories;
 mod written;
@@ -25,6 +26,8 @@ pub enum Scenario {
     Calls,
     /// A user's files survive the end of the leader: proves the whole system.
     Files,
+    /// A client reports what is not so: proves that metadata does not believe it.
+    Reports,
     /// A cluster without work keeps its leader and its nodes: shows what signs of life cost.
     Idle,
     /// A random cluster lives through a random swarm of faults, and every promise is checked.
@@ -50,7 +53,7 @@ impl Scenario {
     #[must_use]
     pub fn all() -> Vec<Scenario> {
         let stories = stories::all().into_iter().map(|story| Scenario::Story(story.name()));
-        [Scenario::Life, Scenario::Idle, Scenario::Files, Scenario::Calls, Scenario::Seams]
+        [Scenario::Life, Scenario::Idle, Scenario::Files, Scenario::Reports, Scenario::Calls, Scenario::Seams]
             .into_iter()
             .chain(stories)
             .collect()
@@ -63,6 +66,7 @@ impl Scenario {
             Scenario::Seams => "seams",
             Scenario::Calls => "calls",
             Scenario::Files => "files",
+            Scenario::Reports => "reports",
             Scenario::Idle => "idle",
             Scenario::Story(name) => name,
             Scenario::Life => "life",
@@ -78,6 +82,7 @@ impl Scenario {
             Scenario::Seams => "machines draw on every seam and every source of randomness, and lose power",
             Scenario::Calls => "nodes call each other over a bad network, and some of them crash",
             Scenario::Files => "a user's files survive the end of the leader",
+            Scenario::Reports => "a client reports what is not so, and is not believed",
             Scenario::Idle => "a cluster without work keeps its leader and its nodes for an hour",
             Scenario::Story(name) => stories::named(name).map_or("", |story| story.sentence()),
             Scenario::Life => "a random cluster lives through a random swarm of faults, and every promise is checked",
@@ -104,7 +109,7 @@ impl Scenario {
             Scenario::Seams | Scenario::Calls | Scenario::Files | Scenario::Life | Scenario::Story(_) => {
                 WorldSettings { link: Link::lossy(), ..WorldSettings::default() }
             }
-            Scenario::Idle | Scenario::Failing(_) | Scenario::Leak(_) => WorldSettings::default(),
+            Scenario::Idle | Scenario::Reports | Scenario::Failing(_) | Scenario::Leak(_) => WorldSettings::default(),
         }
     }
 
@@ -117,6 +122,7 @@ impl Scenario {
             Scenario::Seams => seams::play(world).await,
             Scenario::Calls => calls::play(world).await,
             Scenario::Files => files::play(world).await,
+            Scenario::Reports => reports::play(world).await,
             Scenario::Story(name) => match stories::named(name) {
                 Some(story) => story.play(world).await,
                 None => Err(UnknownScenario(name.to_owned()).into()),

@@ -4,15 +4,7 @@ use crate::fault::FaultKind;
 use crate::story::{Story, all_metadata, all_storage, it, kib, leader, mib, milliseconds, seconds, storage, story};
 
 pub(super) fn all() -> Vec<Story> {
-    vec![
-        empty_store(),
-        unheard_nodes(),
-        damaged_everywhere(),
-        late_copies(),
-        overruled(),
-        half_written(),
-        torn_records(),
-    ]
+    vec![empty_store(), unheard_nodes(), damaged_everywhere(), late_copies(), overruled(), torn_records(), checkpoint()]
 }
 
 fn empty_store() -> Story {
@@ -67,25 +59,6 @@ fn overruled() -> Story {
         .expect_readable("warm")
 }
 
-fn half_written() -> Story {
-    let told =
-        story("half-written", "What was given up half way takes nothing with it that was written after it (54).", 3, 3)
-            .large_chunks()
-            .upload("warm", kib(100));
-    [("half/a", "a", 10), ("half/b", "b", 20), ("half/c", "c", 30), ("half/d", "d", 40)].into_iter().fold(
-        told,
-        |told, (half, name, moment)| {
-            told.abandon_upload(half, kib(500), milliseconds(moment))
-                .await_end(half)
-                .upload(name, kib(500))
-                .crash(all_storage())
-                .start(all_storage())
-                .until_whole()
-                .expect_readable(name)
-        },
-    )
-}
-
 fn torn_records() -> Story {
     let told = story("torn-records", "A record that a power cut has torn is not taken for a copy (54).", 3, 3)
         .upload("warm", kib(100));
@@ -102,4 +75,17 @@ fn torn_records() -> Story {
                 .expect_readable(name)
         },
     )
+}
+
+fn checkpoint() -> Story {
+    story("checkpoint", "Power is lost just after a checkpoint of the index: every copy is found again (54).", 3, 3)
+        .upload("warm", kib(100))
+        .fault(FaultKind::SlowDisk, all_storage())
+        .begin_upload("a", mib(24))
+        .wait(milliseconds(10_500))
+        .cut_power(storage(1))
+        .start(it())
+        .finish("a")
+        .until_whole()
+        .expect_readable("a")
 }

@@ -83,10 +83,4 @@ impl Story {
     pub fn sentence(&self) -> &'static str {
         self.sentence
     }
-
-    /// Whether its play takes minutes in a debug build.
-    #[must_use]
-    pub fn is_long(&self) -> bool {
-        self.long
-    }
 }

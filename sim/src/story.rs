@@ -27,7 +27,6 @@ pub struct Story {
     at_once: bool,
     /// Whether its files have large chunks.
     large_chunks: bool,
-    long: bool,
     /// Entries of the metadata log after which a snapshot is taken.
     snapshot_entries: u64,
     steps: Vec<Step>,
@@ -43,7 +42,6 @@ pub fn story(name: &'static str, sentence: &'static str, metadata: u64, storage:
         storage,
         at_once: false,
         large_chunks: false,
-        long: false,
         snapshot_entries: SNAPSHOT_ENTRIES_DEFAULT,
         steps: Vec::new(),
     }
@@ -84,11 +82,5 @@ impl Story {
     #[must_use]
     pub fn sentence(&self) -> &'static str {
         self.sentence
-    }
-
-    /// Whether its play takes minutes in a debug build.
-    #[must_use]
-    pub fn is_long(&self) -> bool {
-        self.long
     }
 }

@@ -20,7 +20,7 @@ const ROUND: Duration = Duration::from_secs(40);
 const BURST: Duration = Duration::from_secs(4);
 
 /// Entries after which metadata nodes take a snapshot, in lives where they do it often.
-const OFTEN: RangeInclusive<u64> = 100..=1_500;
+const OFTEN: RangeInclusive<u64> = 100..=800;
 
 /// What a life is like.
 #[derive(Clone, Debug)]
@@ -180,5 +180,18 @@ mod tests {
             }
         }
         assert_eq!(kinds.len(), FaultKind::ALL.len());
+    }
+
+    #[test]
+    fn half_of_all_lives_take_snapshots_often_and_their_plans_say_so() {
+        let plans: Vec<Plan> = (0..200).map(|seed| Plan::draw(&mut Seed::new(seed).random())).collect();
+        let often = plans.iter().filter(|plan| plan.shape().snapshot_entries != SNAPSHOT_ENTRIES_DEFAULT);
+        assert!((70..=130).contains(&often.clone().count()));
+        assert!(often.clone().all(|plan| OFTEN.contains(&plan.shape().snapshot_entries)));
+        assert!(often.clone().any(|plan| plan.shape().snapshot_entries < OFTEN.end() / 4));
+        for plan in &plans {
+            let says = format!("a snapshot after {} entries", plan.shape().snapshot_entries);
+            assert!(plan.to_string().contains(&says), "{plan}");
+        }
     }
 }

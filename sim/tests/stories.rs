@@ -28,8 +28,7 @@ fn play(name: &str) -> Option<String> {
 
 #[test]
 fn every_story_comes_to_pass() {
-    let told = stories::all().into_iter().filter(|story| !(cfg!(debug_assertions) && story.is_long()));
-    let told: Mutex<VecDeque<&str>> = Mutex::new(told.map(|story| story.name()).collect());
+    let told: Mutex<VecDeque<&str>> = Mutex::new(stories::all().iter().map(|story| story.name()).collect());
     let failed = Mutex::new(Vec::new());
     let teller = || {
         loop {
@@ -58,7 +57,6 @@ fn every_story_has_a_name_of_its_own_and_a_sentence() {
     names.dedup();
     assert_eq!(names.len(), stories.len());
     for story in stories {
-        let tells = story.sentence().ends_with(").") && story.sentence().contains(" (");
-        assert!(tells, "{} names no promise", story.name());
+        assert!(story.sentence().ends_with('.') && story.sentence().contains(' '), "{} tells nothing", story.name());
     }
 }

@@ -20,12 +20,6 @@ impl Story {
         Story { large_chunks: true, ..self }
     }
 
-    /// Its play takes minutes in a debug build.
-    #[must_use]
-    pub fn long(self) -> Story {
-        Story { long: true, ..self }
-    }
-
     /// Its metadata nodes take a snapshot after so many entries.
     #[must_use]
     pub fn snapshots_every(self, entries: u64) -> Story {

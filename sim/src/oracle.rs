@@ -39,8 +39,17 @@ pub struct Oracle(RefCell<State>);
 struct State {
     contents: BTreeMap<ContentId, (FileName, Content)>,
     kept: BTreeMap<ContentId, Kept>,
-    /// How often the deletion of a name was asked for.
-    deletions: BTreeMap<FileName, u64>,
+    /// The deletions of a name that were asked for.
+    deletions: BTreeMap<FileName, Deletions>,
+}
+
+/// The deletions of a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Deletions {
+    /// How many were asked for.
+    begun: u64,
+    /// How many of them may still take effect: they have not been answered, or nobody knows how they ended.
+    pending: u64,
 }
 
 /// An upload that has begun.
@@ -51,7 +60,7 @@ pub struct Attempt {
     /// Its bytes.
     pub content: Content,
     name: FileName,
-    deletions: u64,
+    deletions: Deletions,
 }
 
 impl Attempt {
@@ -76,8 +85,9 @@ impl Oracle {
     /// An upload was acknowledged.
     pub fn acknowledged(&self, attempt: &Attempt, info: &FileInfo) {
         let mut state = self.0.borrow_mut();
-        // A deletion that was asked for since the upload began may have come after it.
-        if state.deletions.get(&attempt.name).copied().unwrap_or_default() != attempt.deletions {
+        // A deletion that was asked for since the upload began, or had not ended by then, may have come after it.
+        let deletions = state.deletions.get(&attempt.name).copied().unwrap_or_default();
+        if deletions != attempt.deletions || deletions.pending > 0 {
             return;
         }
         let kept = Kept {
@@ -94,8 +104,17 @@ impl Oracle {
     /// The deletion of a name is asked for.
     pub fn deletes(&self, name: &FileName) {
         let mut state = self.0.borrow_mut();
-        *state.deletions.entry(name.clone()).or_default() += 1;
+        let deletions = state.deletions.entry(name.clone()).or_default();
+        deletions.begun += 1;
+        deletions.pending += 1;
         state.kept.retain(|_, kept| kept.name != *name);
+    }
+
+    /// A deletion was answered: it has taken effect by now, or never will. One whose end is unknown is never told here.
+    pub fn deleted(&self, name: &FileName) {
+        if let Some(deletions) = self.0.borrow_mut().deletions.get_mut(name) {
+            deletions.pending -= 1;
+        }
     }
 
     /// The content that a file has, by what metadata says of it.
@@ -168,7 +187,20 @@ mod tests {
         assert_eq!(oracle.kept_as(&name("b")), None, "the deletion may have come after the upload");
         oracle.deletes(&name("a"));
         assert!(oracle.kept().is_empty());
+        oracle.deleted(&name("a"));
+        let again = oracle.begin(&name("a"), 1);
+        oracle.acknowledged(&again, &info(&again, 3));
+        assert_eq!(oracle.kept().len(), 1);
         assert_eq!(oracle.names(), [name("a"), name("b")]);
+    }
+
+    #[test]
+    fn a_deletion_that_has_not_ended_may_come_after_an_upload_that_began_later() {
+        let oracle = Oracle::default();
+        oracle.deletes(&name("a"));
+        let attempt = oracle.begin(&name("a"), 0);
+        oracle.acknowledged(&attempt, &info(&attempt, 1));
+        assert!(oracle.kept().is_empty());
     }
 
     #[test]

@@ -178,6 +178,9 @@ impl Work<'_> {
             Err(ClientError::NotFound { .. }) => (Outcome::NotFound, "not found".to_owned()),
             Err(error) => (Outcome::Unknown, error.to_string()),
         };
+        if outcome != Outcome::Unknown {
+            self.shared.oracle.deleted(name);
+        }
         self.shared.history.respond(call, outcome);
         Ok(self.note("delete", name, began, outcome, words))
     }

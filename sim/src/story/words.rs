@@ -332,7 +332,7 @@ impl Story {
         self.then(Step::LogCut)
     }
 
-    /// Within a minute another node than [`it`] leads.
+    /// Within a minute another node than [`it`](super::it) leads.
     #[must_use]
     pub fn expect_other_leader(self) -> Story {
         self.then(Step::OtherLeader)

@@ -114,6 +114,7 @@ impl LogStore {
         let shared = lane
             .run(move || -> Result<Shared, LogOpenError> {
                 disk.create_directory("raft")?;
+                disk.sync_directory("")?;
                 let (mark, marked) = MarkFile::open(&*disk)?;
                 let state = State::load(&*store, node)?;
                 state.check_against(marked, remembers_entries)?;

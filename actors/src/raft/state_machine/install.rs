@@ -34,6 +34,8 @@ impl StateMachine {
         let (scope, own_lane) = (scope.clone(), lane.clone());
         let opening = lane.run(move || -> io::Result<StateMachine> {
             disk.create_directory("raft")?;
+            // Without this a power cut may take the directory, and with it the pointer: an empty state behind a cut log.
+            disk.sync_directory("")?;
             for name in disk.list("raft")? {
                 if name.ends_with(".tmp") {
                     disk.remove(&format!("raft/{name}"))?;

@@ -4,6 +4,7 @@ use crate::story::{Story, all_metadata, follower, it, kib, leader, metadata, sec
 
 pub(super) fn all() -> Vec<Story> {
     vec![
+        state_directory(),
         leader_found(),
         leader_killed(),
         leader_hangs(),
@@ -13,6 +14,26 @@ pub(super) fn all() -> Vec<Story> {
         follower_far_behind(),
         one_metadata_node(),
     ]
+}
+
+fn state_directory() -> Story {
+    story(
+        "state-directory",
+        "A follower that was given a snapshot keeps it through its first power cut (33, 54).",
+        3,
+        3,
+    )
+    .snapshots_every(200)
+    .upload("a", kib(100))
+    .crash(follower())
+    .churn("churn", 160)
+    .expect_log_cut()
+    .start(it())
+    .until_whole()
+    .cut_power(it())
+    .start(it())
+    .until_whole()
+    .expect_readable("a")
 }
 
 fn leader_found() -> Story {

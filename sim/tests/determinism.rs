@@ -53,8 +53,10 @@ impl Watch for Unwatched {
 
 /// Sweeps one seed of a scenario, twice.
 async fn sweep_twice(scenario: &str) -> Total {
+    let directory = tempfile::tempdir().expect("a directory");
     let launch = Launch {
         program: PROGRAM.into(),
+        directory: directory.path().into(),
         scenario: scenario.to_owned(),
         hours: None,
         wall_limit: Duration::from_secs(60),
@@ -129,8 +131,10 @@ fn a_task_without_an_owner_is_found_by_outliving_its_world() {
 
 #[test]
 fn a_scenario_without_a_leak_repeats() {
+    let directory = tempfile::tempdir().expect("a directory");
     let launch = Launch {
         program: PROGRAM.into(),
+        directory: directory.path().into(),
         scenario: "seams".to_owned(),
         hours: None,
         wall_limit: Duration::from_secs(60),

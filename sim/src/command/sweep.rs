@@ -98,6 +98,7 @@ impl SweepArgs {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let settings = SweepSettings {
             launch: Launch {
+                directory: PathBuf::from("."),
                 program: std::env::current_exe()?,
                 scenario: self.scenario.name().to_owned(),
                 hours: self.hours,

@@ -15,6 +15,8 @@ use tokio::process::Command;
 pub struct Launch {
     /// The executable.
     pub program: PathBuf,
+    /// Where it runs, and leaves the traces of runs that fail.
+    pub directory: PathBuf,
     /// The name of the scenario.
     pub scenario: String,
     /// For how many virtual hours.
@@ -58,7 +60,7 @@ impl Launch {
         if let Some(hours) = self.hours {
             process.args(["--hours", &hours.to_string()]);
         }
-        process.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output().await
+        process.args(arguments).current_dir(&self.directory).stdin(Stdio::null()).kill_on_drop(true).output().await
     }
 
     /// What is known of a run whose process told nothing.

@@ -26,6 +26,26 @@ pub trait KeyValueView: Send + Sync + 'static {
     fn last(&self, start: Bound<&[u8]>, end: Bound<&[u8]>) -> Result<Option<Pair>, KeyValueError>;
 }
 
+/// Pairs of a page.
+const PAGE_PAIRS: usize = 1024;
+
+/// All pairs from `start` to `end` in rising order of keys, page by page: no page is empty, and nothing follows an error.
+pub fn pages<'v>(
+    view: &'v dyn KeyValueView,
+    start: Bound<&[u8]>,
+    end: Bound<&'v [u8]>,
+) -> impl Iterator<Item = Result<Pairs, KeyValueError>> + 'v {
+    let mut next = Some(start.map(<[u8]>::to_vec));
+    std::iter::from_fn(move || {
+        let page = view.scan(next.take()?.as_ref().map(Vec::as_slice), end, PAGE_PAIRS);
+        if let Ok(pairs) = &page {
+            let (last, _) = pairs.last()?;
+            next = (pairs.len() == PAGE_PAIRS).then(|| Bound::Excluded(last.clone()));
+        }
+        Some(page)
+    })
+}
+
 /// A store.
 pub trait KeyValue: KeyValueView {
     /// Applies a batch as a whole or not at all, and with [`Durability::Synced`] returns only once it, and everything

@@ -45,6 +45,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// The directory of what is no key-value store.
+const DIRECTORY: &str = "raft";
 /// The key-value store that is the log.
 pub const LOG_STORE: &str = "raft-log";
 /// How often a leader shows that it lives, in milliseconds.
@@ -174,6 +176,13 @@ impl RaftEngine {
         })?;
         Ok(Engine::start(scope, node, address, raft, machine, released))
     }
+}
+
+/// Makes the directory of the Raft files if it is not there, so that a power cut cannot take it either: an empty state
+/// would stand behind a cut log.
+fn open_directory(disk: &dyn Disk) -> io::Result<()> {
+    disk.create_directory(DIRECTORY)?;
+    disk.sync_directory("")
 }
 
 fn config(snapshot_entries: u64) -> Result<Config, openraft::ConfigError> {

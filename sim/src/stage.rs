@@ -16,6 +16,8 @@ use crate::random::Random;
 use crate::trace::Trace;
 use crate::verdict::{AnyError, Failure, Tally, Verdict};
 use crate::world::{MachineSnapshot, SimWorld};
+use dfs_actors::chunk_store::inspect::owner;
+use dfs_actors::raft::inspect::LOG_STORE;
 use dfs_core::id::{ChunkId, ChunkIndex, FileId, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -152,7 +154,7 @@ impl Stage {
                 let count = u32::try_from(self.random.within(1..=3))?;
                 let member = self.cluster.member(fault.node)?;
                 match fault.node.role {
-                    Role::Metadata if member.runs() => member.machine().stores().fail("raft-log"),
+                    Role::Metadata if member.runs() => member.machine().stores().fail(LOG_STORE),
                     Role::Metadata => {}
                     _ => member.machine().disk().fail_syncs(count),
                 }
@@ -223,11 +225,15 @@ impl Stage {
                 self.member(fault.node)?.machine().disk().set_capacity(DiskSettings::default().capacity_bytes);
                 self.start(fault.node).await?;
             }
-            FaultKind::FailingSync | FaultKind::FailingReads => {
-                self.sound(fault.node)?;
+            FaultKind::FailingSync => {
+                self.member(fault.node)?.machine().disk().fail_syncs(0);
                 self.replace_if_ended(fault.node).await?;
             }
-            FaultKind::ShortReads => self.sound(fault.node)?,
+            FaultKind::FailingReads => {
+                self.member(fault.node)?.machine().disk().fail_reads(0);
+                self.replace_if_ended(fault.node).await?;
+            }
+            FaultKind::ShortReads => self.member(fault.node)?.machine().disk().set_short_reads(0),
             FaultKind::Rot | FaultKind::ClockJump => {}
         }
         Ok(())
@@ -352,9 +358,9 @@ impl Stage {
             _ => false,
         };
         let full = self.present.iter().any(|fault| fault.kind == FaultKind::FullDisk && fault.node == node);
-        let files = self.cluster.member(node)?.machine().disk().files();
+        let disk = self.cluster.member(node)?.machine().disk().durable();
         // On a full disk no new store can be made.
-        let storeless = node.role == Role::Storage && !files.iter().any(|(path, _)| path == "STORE");
+        let storeless = node.role == Role::Storage && matches!(owner(&disk), Ok(None));
         if self.present.iter().any(keeps_down) || (full && storeless) {
             return Ok(());
         }

@@ -8,9 +8,9 @@
 //! All methods block.
 
 use super::record::{Layout, Position, RecordKey, array_at, u32_at, u64_at, u128_at};
-use crate::key_value::{Batch, Durability, KeyValue, KeyValueError, KeyValueView};
+use crate::key_value::{self, Batch, Durability, KeyValue, KeyValueError, KeyValueView};
 use dfs_core::checksum::Digest;
-use dfs_core::id::{ChunkId, Epoch, FileId, StoreId};
+use dfs_core::id::{ChunkId, ChunkIndex as Index, Epoch, FileId, StoreId};
 use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -23,8 +23,6 @@ const RECORD_TABLE: u8 = 2;
 const LOCATION_BYTES: usize = 68;
 /// Keys that are removed at once when an index is thrown away.
 const CLEAR_BATCH: usize = 1000;
-/// Keys that are read at once when all are.
-const SCAN_PAIRS: usize = 1024;
 
 /// Where a record lies, and what can be told of it without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,18 +138,13 @@ impl ChunkIndex {
 
 /// All that an index has, read without the help of whoever has it open.
 pub fn indexed(view: &dyn KeyValueView) -> Result<BTreeSet<RecordKey>, KeyValueError> {
-    let (mut keys, mut start) = (BTreeSet::new(), Bound::Included(vec![RECORD_TABLE]));
-    loop {
-        let page = view.scan(start.as_ref().map(Vec::as_slice), Bound::Excluded(&[RECORD_TABLE + 1]), SCAN_PAIRS)?;
-        for (key, _) in &page {
-            keys.insert(decode_key(key)?);
-        }
-        let full = page.len() == SCAN_PAIRS;
-        match page.into_iter().next_back() {
-            Some((last, _)) if full => start = Bound::Excluded(last),
-            _ => return Ok(keys),
+    let mut keys = BTreeSet::new();
+    for page in key_value::pages(view, Bound::Included(&[RECORD_TABLE]), Bound::Excluded(&[RECORD_TABLE + 1])) {
+        for (key, _) in page? {
+            keys.insert(decode_key(&key)?);
         }
     }
+    Ok(keys)
 }
 
 fn damaged() -> KeyValueError {
@@ -170,8 +163,7 @@ fn encode_key(key: &RecordKey) -> [u8; 17] {
 fn decode_key(bytes: &[u8]) -> Result<RecordKey, KeyValueError> {
     let bytes: [u8; 17] = bytes.try_into().map_err(|_| damaged())?;
     let (file, index, epoch) = (array_at(&bytes, 1), array_at(&bytes, 9), array_at(&bytes, 13));
-    let chunk =
-        ChunkId { file: FileId(u64::from_be_bytes(file)), index: dfs_core::id::ChunkIndex(u32::from_be_bytes(index)) };
+    let chunk = ChunkId { file: FileId(u64::from_be_bytes(file)), index: Index(u32::from_be_bytes(index)) };
     Ok(RecordKey { chunk, epoch: Epoch(u32::from_be_bytes(epoch)) })
 }
 

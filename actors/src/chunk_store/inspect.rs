@@ -1,7 +1,8 @@
 //! Reading a store that may be running, damaged or stopped, without its help: from the segments alone.
 //!
-//! For those who check stores. The index is not asked, because it is a cache of what stands here ([`indexed`] tells what
-//! that has); nothing is repaired, cut or locked. Beyond what recovery looks at, a payload is compared with its checksum tree. Everything blocks.
+//! For those who check stores. The index is not asked, because it is a cache of what stands here ([`indexed`] tells
+//! what that has); nothing is repaired, cut or locked. Beyond what recovery looks at, a payload is compared with its
+//! checksum tree. Everything blocks.
 
 pub use super::index::indexed;
 pub use super::record::{Owner, Position, RecordKey};

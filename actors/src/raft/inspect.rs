@@ -7,19 +7,16 @@ use super::codec::{self, CodecError, LogIdForm, VoteForm};
 use super::log_store::{self, decode_entry};
 use super::state_machine::{APPLIED_KEY, read_pointer, store_name};
 use crate::disk::Disk;
-use crate::key_value::{KeyValueError, KeyValueView};
+use crate::key_value::{self, KeyValueError, KeyValueView};
 use dfs_core::checksum::Digest;
 use dfs_core::id::NodeId;
-use dfs_core::meta::{Pairs, View};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::io;
 use std::ops::Bound;
 
 pub use super::LOG_STORE;
-
-/// Pairs that are read at once.
-const PAGE_PAIRS: usize = 1024;
+pub use super::view::StoreView;
 
 /// A place in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,24 +92,18 @@ pub fn log(view: &dyn KeyValueView, first: u64) -> Result<StoredLog, KeyValueErr
     let vote = view.get(log_store::VOTE_KEY)?.map(|bytes| codec::decode(&bytes)).transpose().map_err(damaged)?;
     let vote = vote.map(|VoteForm { term, committed, node }| StoredVote { term, node: NodeId(node), won: committed });
     let (purged, committed) = (place(view, log_store::PURGED_KEY)?, place(view, log_store::COMMITTED_KEY)?);
+    let (first, last) = (log_store::entry_key(first), log_store::entry_key(u64::MAX));
     let mut entries = Vec::new();
-    let mut start = Bound::Included(log_store::entry_key(first));
-    let end = log_store::entry_key(u64::MAX);
-    loop {
-        let from = start.as_ref().map(|key| &key[..]);
-        let page = view.scan(from, Bound::Included(&end), PAGE_PAIRS)?;
-        for (key, bytes) in &page {
-            let id = decode_entry(bytes).map_err(damaged)?.log_id;
+    for page in key_value::pages(view, Bound::Included(&first), Bound::Included(&last)) {
+        for (key, bytes) in page? {
+            let id = decode_entry(&bytes).map_err(damaged)?.log_id;
             if log_store::entry_key(id.index) != key[..] {
                 return Err(damaged(CodecError::Damaged));
             }
-            entries.push(StoredEntry { place: LogIdForm::from(id).into(), hash: Digest::of(bytes) });
-        }
-        match entries.last() {
-            Some(last) if page.len() == PAGE_PAIRS => start = Bound::Excluded(log_store::entry_key(last.place.index)),
-            _ => return Ok(StoredLog { node, vote, purged, committed, entries }),
+            entries.push(StoredEntry { place: LogIdForm::from(id).into(), hash: Digest::of(&bytes) });
         }
     }
+    Ok(StoredLog { node, vote, purged, committed, entries })
 }
 
 /// The name of the key-value store that is the state of a data directory.
@@ -138,41 +129,13 @@ pub fn applied(view: &dyn KeyValueView) -> Result<Option<LogPlace>, KeyValueErro
 /// The state cannot be read.
 pub fn state_hash(view: &dyn KeyValueView) -> Result<Digest, KeyValueError> {
     let mut hasher = Sha256::new();
-    let mut start = Bound::Unbounded;
-    loop {
-        let page = view.scan(start.as_ref().map(Vec::as_slice), Bound::Unbounded, PAGE_PAIRS)?;
-        for part in page.iter().flat_map(|(key, value)| [key, value]) {
+    for page in key_value::pages(view, Bound::Unbounded, Bound::Unbounded) {
+        for part in page?.iter().flat_map(|(key, value)| [key, value]) {
             hasher.update((part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
-        let full = page.len() == PAGE_PAIRS;
-        match page.into_iter().next_back() {
-            Some((last, _)) if full => start = Bound::Excluded(last),
-            _ => return Ok(Digest(hasher.finalize().into())),
-        }
     }
-}
-
-/// A state as `core` reads it.
-#[derive(Clone, Copy)]
-pub struct AppliedState<'v>(pub &'v dyn KeyValueView);
-
-impl View for AppliedState<'_> {
-    type Error = KeyValueError;
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, KeyValueError> {
-        self.0.get(key)
-    }
-
-    fn scan(&self, start: Bound<&[u8]>, end: Bound<&[u8]>, limit: usize) -> Result<Pairs, KeyValueError> {
-        self.0.scan(start, end, limit)
-    }
-}
-
-impl fmt::Debug for AppliedState<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AppliedState")
-    }
+    Ok(Digest(hasher.finalize().into()))
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub(in crate::raft) mod tests;
 pub(super) use read::decode_entry;
 
 use super::codec::{self, CodecError, LogIdForm, VoteForm};
+use super::open_directory;
 use super::types::{LogEntry, LogId, TypeConfig, Vote};
 use crate::disk::Disk;
 use crate::key_value::{Batch, Durability, KeyValue, KeyValueError};
@@ -113,8 +114,7 @@ impl LogStore {
         let (scope, own_lane) = (scope.clone(), lane.clone());
         let shared = lane
             .run(move || -> Result<Shared, LogOpenError> {
-                disk.create_directory("raft")?;
-                disk.sync_directory("")?;
+                open_directory(&*disk)?;
                 let (mark, marked) = MarkFile::open(&*disk)?;
                 let state = State::load(&*store, node)?;
                 state.check_against(marked, remembers_entries)?;

@@ -7,7 +7,7 @@
 use super::codec::{self, CodecError, LogIdForm, StoredMembershipForm};
 use super::types::{LogId, SnapshotMeta};
 use crate::disk::{Disk, DiskFile};
-use crate::key_value::{KeyValueView, Pairs};
+use crate::key_value::{self, KeyValueView, Pairs};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -22,8 +22,6 @@ const FRAME_HEADER_BYTES: usize = 9;
 const FRAME_BYTES_MAX: u32 = 16 * 1024 * 1024;
 /// Bytes of pairs from which on a page is full.
 const PAGE_BYTES: usize = 256 * 1024;
-/// Pairs of a page at most.
-const PAGE_PAIRS: usize = 1024;
 
 const HEADER: u8 = b'H';
 const PAGE: u8 = b'P';
@@ -170,13 +168,8 @@ fn checksum(kind: u8, payload: &[u8]) -> u32 {
 pub(super) fn state_pages(view: &dyn KeyValueView, mut take: impl FnMut(&Pairs) -> io::Result<()>) -> io::Result<()> {
     let mut page = Pairs::new();
     let mut bytes = 0;
-    let mut start: Option<Vec<u8>> = None;
-    loop {
-        let from = start.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let found = view.scan(from, Bound::Excluded(&OWN_KEYS), PAGE_PAIRS).map_err(io::Error::other)?;
-        let Some((last, _)) = found.last() else { break };
-        start = Some(last.clone());
-        for (key, value) in found {
+    for found in key_value::pages(view, Bound::Unbounded, Bound::Excluded(&OWN_KEYS)) {
+        for (key, value) in found.map_err(io::Error::other)? {
             bytes += key.len() + value.len();
             page.push((key, value));
             if bytes >= PAGE_BYTES {

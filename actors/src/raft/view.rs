@@ -1,7 +1,7 @@
 //! The applied state as `core` reads it.
 
 use super::state_machine::StateStore;
-use crate::key_value::{KeyValue, KeyValueError, KeyValueView};
+use crate::key_value::{KeyValueError, KeyValueView};
 use dfs_core::meta::{Pairs, View};
 use std::io;
 use std::ops::Bound;
@@ -51,7 +51,14 @@ impl View for StateView {
 }
 
 /// A store as it is while nobody else writes to it.
-pub(super) struct StoreView<'s>(pub(super) &'s dyn KeyValue);
+#[derive(Clone, Copy)]
+pub struct StoreView<'s>(pub &'s dyn KeyValueView);
+
+impl std::fmt::Debug for StoreView<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreView")
+    }
+}
 
 impl View for StoreView<'_> {
     type Error = KeyValueError;

@@ -3,7 +3,7 @@
 use super::{MetadataSight, Site, unreadable};
 use crate::verdict::Failure;
 use dfs_actors::key_value::{KeyValueError, KeyValueView};
-use dfs_actors::raft::inspect::{self, AppliedState, LOG_STORE, StoredLog};
+use dfs_actors::raft::inspect::{self, LOG_STORE, StoreView, StoredLog};
 use dfs_core::id::ChunkId;
 use dfs_core::limit::NODES_PAGE_MAX;
 use dfs_core::meta::{self, KnownChunk, KnownPage, NodeRecord, known_chunks as page_of_chunks};
@@ -78,7 +78,7 @@ fn state_name(site: &Site) -> Result<String, Failure> {
 /// What the state of a metadata node knows of chunks, and of storage nodes.
 pub(super) fn known(site: &Site) -> Result<(BTreeMap<ChunkId, KnownChunk>, Vec<NodeRecord>), Failure> {
     let Some(view) = site.stores.peek(&state_name(site)?) else { return Ok(Default::default()) };
-    let state = AppliedState(&*view);
+    let state = StoreView(&*view);
     let (mut all, mut after) = (BTreeMap::new(), None);
     loop {
         let page = page_of_chunks(&state, after, PAGE_GROUPS);

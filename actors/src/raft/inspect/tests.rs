@@ -105,7 +105,7 @@ async fn a_state_has_the_same_hash_in_whatever_batches_it_came_to_be() {
     apply(&mut second, entries[2..].to_vec()).await;
     assert_eq!(state_hash(&*one.state()).unwrap(), state_hash(&*other.state()).unwrap());
     assert_eq!(applied(&*one.state()).unwrap(), Some(place(1, 3)));
-    assert_eq!(meta::cluster(&AppliedState(&*one.state())).unwrap().unwrap().0, ClusterId(7));
+    assert_eq!(meta::cluster(&StoreView(&*one.state())).unwrap().unwrap().0, ClusterId(7));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 //!
 //! The file has two slots that are written in turn, so that a torn write leaves the other one.
 
+use super::super::DIRECTORY;
 use super::super::codec::{LogIdForm, VoteForm};
 use crate::disk::{Disk, DiskFile};
 use dfs_core::wire;
@@ -43,7 +44,7 @@ impl MarkFile {
     /// Opens the file and reads the mark, if there is one.
     pub(super) fn open(disk: &dyn Disk) -> io::Result<(MarkFile, Option<Mark>)> {
         let file = disk.open(PATH, true)?;
-        disk.sync_directory("raft")?;
+        disk.sync_directory(DIRECTORY)?;
         let mut newest: Option<(u64, Mark)> = None;
         for offset in SLOTS {
             let mut slot = [0; SLOT_BYTES];

@@ -7,6 +7,7 @@ use crate::raft::codec::{CodecError, LogIdForm, StoredMembershipForm};
 use crate::raft::snapshot::{SnapshotFile, SnapshotWriter};
 use crate::raft::types::SnapshotMeta;
 use crate::raft::view::StoreView;
+use crate::raft::{DIRECTORY, open_directory};
 use dfs_transport::world::Scope;
 use std::io::{self, IoSlice};
 use std::sync::atomic::AtomicU64;
@@ -33,12 +34,10 @@ impl StateMachine {
         let lane = scope.lane("raft-apply");
         let (scope, own_lane) = (scope.clone(), lane.clone());
         let opening = lane.run(move || -> io::Result<StateMachine> {
-            disk.create_directory("raft")?;
-            // Without this a power cut may take the directory, and with it the pointer: an empty state behind a cut log.
-            disk.sync_directory("")?;
-            for name in disk.list("raft")? {
+            open_directory(&*disk)?;
+            for name in disk.list(DIRECTORY)? {
                 if name.ends_with(".tmp") {
-                    disk.remove(&format!("raft/{name}"))?;
+                    disk.remove(&format!("{DIRECTORY}/{name}"))?;
                 }
             }
             let number = read_pointer(&*disk)?;
@@ -126,7 +125,7 @@ impl StateMachine {
             }
             _ => {
                 self.0.disk.rename(path, SNAPSHOT)?;
-                self.0.disk.sync_directory("raft")?;
+                self.0.disk.sync_directory(DIRECTORY)?;
                 *current = Some((meta.clone(), file.clone()));
                 Ok((meta, file))
             }
@@ -187,5 +186,5 @@ fn write_pointer(disk: &dyn Disk, number: u64) -> io::Result<()> {
     file.write_at(0, &[IoSlice::new(&checksum), IoSlice::new(&content)])?;
     file.sync_data()?;
     disk.rename(NEW_POINTER, POINTER)?;
-    disk.sync_directory("raft")
+    disk.sync_directory(DIRECTORY)
 }

@@ -8,7 +8,9 @@
 //! Writes choose their nodes here, because liveness is in the leader's memory only, and are decided when they are
 //! applied.
 
-mod answer;
+mod file;
+mod overview;
+mod upload;
 
 use crate::listener::{Admitted, Route};
 use crate::node_watcher::WatcherHandle;

@@ -1,0 +1,92 @@
+//! How requests about the cluster and its nodes are answered.
+
+use super::NamespaceArguments;
+use crate::node_watcher::NodeEvidence;
+use dfs_core::limit::NODES_PAGE_MAX;
+use dfs_core::meta::{self, NodeRecord};
+use dfs_core::refusal::Refusal;
+use dfs_core::wire::NodeAddress;
+use dfs_core::wire::metadata::{
+    ClusterStatus, ClusterSummary, Health, ListNodes, MetadataNodeInfo, NodePage, StorageNodeInfo,
+};
+use tokio::time::Instant;
+
+/// Milliseconds within which a metadata node must have answered its leader to be said to respond.
+const RESPONDING_MS: u64 = 2_000;
+
+impl NamespaceArguments {
+    fn metadata_nodes(&self) -> Vec<MetadataNodeInfo> {
+        let leadership = self.raft.leadership();
+        let progress = self.raft.member_progress();
+        let leader = leadership.leader.map(|leader| leader.node);
+        let describe = |address: NodeAddress| {
+            let progress = progress.get(&address.node);
+            MetadataNodeInfo {
+                address,
+                leads: leader == Some(address.node),
+                term: leadership.term,
+                matched: progress.and_then(|progress| progress.matched),
+                silent_ms: progress.and_then(|progress| progress.silent_ms),
+            }
+        };
+        leadership.members.iter().copied().map(describe).collect()
+    }
+
+    async fn storage_nodes(&self, nodes: Vec<NodeRecord>, deadline: Instant) -> Result<Vec<StorageNodeInfo>, Refusal> {
+        let ids = nodes.iter().map(|node| node.node).collect();
+        let evidence = self.watcher.evidence(ids, deadline).await?;
+        let describe = |(record, evidence): (NodeRecord, NodeEvidence)| StorageNodeInfo {
+            address: NodeAddress { node: record.node, address: record.address },
+            incarnation: record.incarnation,
+            store: record.store,
+            health: evidence.health,
+            silent_ms: evidence.silent.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
+            load: evidence.load,
+        };
+        Ok(nodes.into_iter().zip(evidence).map(describe).collect())
+    }
+
+    pub(super) async fn nodes(&self, request: ListNodes, deadline: Instant) -> Result<NodePage, Refusal> {
+        let after = request.after;
+        let records = self.read(move |view| meta::nodes(view, after, NODES_PAGE_MAX)).await?;
+        let more = records.len() == NODES_PAGE_MAX;
+        let metadata = if after.is_none() { self.metadata_nodes() } else { Vec::new() };
+        Ok(NodePage { metadata, storage: self.storage_nodes(records, deadline).await?, more })
+    }
+
+    pub(super) async fn status(&self, _: ClusterStatus, deadline: Instant) -> Result<ClusterSummary, Refusal> {
+        let (cluster, totals) = self.read(|view| Ok((meta::cluster(view)?, meta::totals(view)?))).await?;
+        let (cluster, settings) = cluster.ok_or(Refusal::Unavailable)?;
+        let leadership = self.raft.leadership();
+        let leader = leadership.leader.ok_or(Refusal::Unavailable)?;
+        let metadata = self.metadata_nodes();
+        let responds =
+            |node: &&MetadataNodeInfo| node.leads || node.silent_ms.is_some_and(|silent| silent < RESPONDING_MS);
+        let storage = self.storage_nodes(self.registered().await?, deadline).await?;
+        let in_state = |health| count(storage.iter().filter(|node| node.health == health).count());
+        let beating = || storage.iter().filter(|node| node.health == Health::Alive).filter_map(|node| node.load);
+        Ok(ClusterSummary {
+            cluster,
+            leader,
+            term: leadership.term,
+            applied: leadership.applied,
+            cluster_time: leadership.cluster_time,
+            metadata_nodes: count(metadata.len()),
+            metadata_responding: count(metadata.iter().filter(responds).count()),
+            storage_nodes: count(storage.len()),
+            storage_alive: in_state(Health::Alive),
+            storage_suspect: in_state(Health::Suspect),
+            storage_dead: in_state(Health::Dead),
+            files: totals.files,
+            file_bytes: totals.file_bytes,
+            open_uploads: totals.open_uploads,
+            capacity_bytes: beating().map(|load| load.capacity_bytes).sum(),
+            available_bytes: beating().map(|load| load.available_bytes).sum(),
+            replication: settings.replication,
+        })
+    }
+}
+
+fn count(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -2,10 +2,12 @@
 
 mod certs;
 mod cluster;
+mod completions;
 mod delete;
 mod demo;
 mod download;
 mod list;
+mod man;
 mod node;
 mod nodes;
 mod sim;
@@ -43,6 +45,10 @@ pub enum Verb {
     Demo(demo::DemoArgs),
     /// Run whole simulated clusters on virtual time, from a seed
     Sim(sim::SimArgs),
+    /// Write what a shell needs to complete command lines
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages
+    Man(man::ManArgs),
 }
 
 impl Verb {
@@ -64,6 +70,8 @@ impl Verb {
             Verb::Certs(arguments) => arguments.run(),
             Verb::Demo(arguments) => arguments.run(),
             Verb::Sim(arguments) => arguments.run(),
+            Verb::Completions(arguments) => arguments.run(),
+            Verb::Man(arguments) => arguments.run(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod list;
 mod man;
 mod node;
 mod nodes;
+mod settings;
 mod sim;
 mod stat;
 mod status;
@@ -35,6 +36,8 @@ pub enum Verb {
     Status(status::StatusArgs),
     /// Show the nodes of the cluster
     Nodes(nodes::NodesArgs),
+    /// Show or change what the whole cluster agrees on
+    Settings(settings::SettingsVerbs),
     /// Run a local cluster of real processes
     Cluster(cluster::ClusterVerbs),
     /// Run one node of a cluster
@@ -65,6 +68,7 @@ impl Verb {
             Verb::Delete(arguments) => arguments.run(),
             Verb::Status(arguments) => arguments.run(),
             Verb::Nodes(arguments) => arguments.run(),
+            Verb::Settings(verbs) => verbs.run(),
             Verb::Cluster(verbs) => verbs.run(),
             Verb::Node(arguments) => arguments.run(),
             Verb::Certs(arguments) => arguments.run(),

@@ -12,6 +12,7 @@
 
 use crate::chunk_store::ChunkStore;
 use crate::metadata_link::MetadataLink;
+use crate::meter::Histogram;
 use crate::replicator::ReplicatorHandle;
 use crate::seat::Seat;
 use dfs_core::id::{BootId, Incarnation};
@@ -25,7 +26,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -76,6 +77,17 @@ pub struct HeartbeatArguments {
     pub seeds: Vec<SocketAddr>,
     /// Set once the node has registered.
     pub ready: Arc<AtomicBool>,
+    /// Counts its beats.
+    pub beats: Arc<BeatMeter>,
+}
+
+/// What is counted of beats.
+#[derive(Debug, Default)]
+pub struct BeatMeter {
+    /// Beats that a leader answered, and how long that took, the search for it included.
+    pub answered: Histogram,
+    /// Beats that nobody answered.
+    pub failed: AtomicU64,
 }
 
 /// Tells that the node lives.
@@ -117,11 +129,17 @@ impl HeartbeatState {
         let (store, me, incarnation) = (self.arguments.store.clone(), me.clone(), self.incarnation);
         let (replicator, unreported) = (self.arguments.replicator.clone(), self.late.len() as u64);
         let late_reports = self.late.iter().take(LATE_REPORTS_PER_BEAT_MAX).cloned().collect();
+        let beats = self.arguments.beats.clone();
         let call = async move {
             sleep_until(at).await;
             let load = StorageLoad { pending_copies: replicator.pending() + unreported, ..store.load() };
             let request = Beat { incarnation, load, late_reports, receipts: Vec::new() };
-            let outcome = link.call(&request, Instant::now() + CALL_WITHIN).await;
+            let began = Instant::now();
+            let outcome = link.call(&request, began + CALL_WITHIN).await;
+            match &outcome {
+                Ok(_) => beats.answered.record(began.elapsed()),
+                Err(_) => drop(beats.failed.fetch_add(1, Ordering::Relaxed)),
+            }
             let _ = me.send_message(HeartbeatMessage::Answered(link, outcome));
         };
         self.arguments.world.scope.spawn(call).owned()

@@ -96,7 +96,7 @@ impl NamespaceArguments {
             DeleteFile::METHOD => respond(inbound, |request, _| self.delete(request)).await,
             WhoLeads::METHOD => respond(inbound, |WhoLeads {}, _| async { Ok(self.raft.leadership()) }).await,
             ListNodes::METHOD => respond(inbound, |request, deadline| self.nodes(request, deadline)).await,
-            ClusterStatus::METHOD => respond(inbound, |request, deadline| self.status(request, deadline)).await,
+            ClusterStatus::METHOD => respond(inbound, |ClusterStatus {}, deadline| self.overview(deadline)).await,
             ShowSettings::METHOD => respond(inbound, |ShowSettings {}, _| self.settings()).await,
             ChangeSettings::METHOD => respond(inbound, |request, _| self.change_settings(request)).await,
             _ => drop(inbound.exchange.refuse(Refusal::UnknownMethod).await),

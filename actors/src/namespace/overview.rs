@@ -8,7 +8,7 @@ use dfs_core::refusal::Refusal;
 use dfs_core::settings::ClusterSettings;
 use dfs_core::wire::NodeAddress;
 use dfs_core::wire::metadata::{
-    ChangeSettings, ClusterStatus, ClusterSummary, Health, ListNodes, MetadataNodeInfo, NodePage, StorageNodeInfo,
+    ChangeSettings, ClusterSummary, Health, ListNodes, MetadataNodeInfo, NodePage, StorageNodeInfo,
 };
 use tokio::time::Instant;
 
@@ -66,7 +66,11 @@ impl NamespaceArguments {
         }
     }
 
-    pub(super) async fn status(&self, _: ClusterStatus, deadline: Instant) -> Result<ClusterSummary, Refusal> {
+    /// The cluster on one screen, if this node leads it.
+    ///
+    /// # Errors
+    /// It does not lead, or cannot know whether it does.
+    pub async fn overview(&self, deadline: Instant) -> Result<ClusterSummary, Refusal> {
         let (cluster, totals) = self.read(|view| Ok((meta::cluster(view)?, meta::totals(view)?))).await?;
         let (cluster, settings) = cluster.ok_or(Refusal::Unavailable)?;
         let leadership = self.raft.leadership();

@@ -5,6 +5,7 @@ use crate::settings::{ClusterSettings, SettingChange};
 use crate::time::ClusterTime;
 use crate::wire::{NodeAddress, Request, Service};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
 /// Asks a metadata node who leads, and what time the cluster has. Every metadata node answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +188,47 @@ pub struct NodeDescription {
     pub ready: bool,
     /// Restarts of actors since the process began.
     pub actor_restarts: u64,
+    /// Milliseconds since it began to start.
+    pub uptime_ms: u64,
+    /// Its actors, in the order of starting.
+    pub actors: Vec<ActorInfo>,
+    /// What its process has used, where the machine tells.
+    pub process: Option<ProcessUsage>,
+    /// Where it tells metrics, if it does.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// One actor of a node, as its supervisor knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorInfo {
+    /// Its name.
+    pub name: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// How often it was restarted because it failed itself.
+    pub restarts: u64,
+    /// How it failed last.
+    pub last_failure: Option<ActorFailure>,
+}
+
+/// How an actor failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorFailure {
+    /// Milliseconds since then.
+    pub ago_ms: u64,
+    /// What it said, on one line.
+    pub reason: String,
+}
+
+/// What a process has used of its machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProcessUsage {
+    /// Time on a processor, of all threads together, in milliseconds.
+    pub cpu_ms: u64,
+    /// Bytes of memory that it has now.
+    pub resident_bytes: u64,
+    /// The most that it ever had.
+    pub resident_peak_bytes: u64,
 }
 
 impl Request for WhoLeads {

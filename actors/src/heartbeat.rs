@@ -215,6 +215,7 @@ impl Actor for HeartbeatActor {
                 link.learn(answer.members.iter().map(|member| member.address));
                 let taken = (answer.reports_taken as usize).min(state.late.len());
                 state.late.drain(..taken);
+                state.interval = answer.settings.beat_interval();
                 state.obey(answer.orders);
                 let next = if state.late.is_empty() { Instant::now() + state.interval } else { state.soon() };
                 state.calling = state.beat(&me, link, next);

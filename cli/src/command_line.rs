@@ -86,6 +86,11 @@ mod tests {
             "dfs-cli sim",
             "dfs-cli sim --help",
             "dfs-cli sim run storm --seed 7 --json",
+            "dfs-cli settings show --json",
+            "dfs-cli settings set beat_interval_ms=1s dead_after_ms=5min",
+            "dfs-cli completions zsh",
+            "dfs-cli man",
+            "dfs-cli man --dir man1",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -112,6 +117,10 @@ mod tests {
             ("dfs-cli cluster kill storage-x", "metadata-1 or storage-2"),
             ("dfs-cli certs issue --role king --name 1", "metadata, storage or client"),
             ("dfs-cli node metadata --members 1=10.0.0.1:7001", "--init"),
+            ("dfs-cli settings set", "KEY=VALUE"),
+            ("dfs-cli settings set replicas=3", "there is no setting"),
+            ("dfs-cli settings set dead_after_ms=5", "with ms, s, min, h or d"),
+            ("dfs-cli completions tcsh", "possible values"),
             ("dfs-cli frobnicate", "unrecognized subcommand"),
         ] {
             let error = parse(line).unwrap_err();

@@ -2,12 +2,15 @@
 
 mod certs;
 mod cluster;
+mod completions;
 mod delete;
 mod demo;
 mod download;
 mod list;
+mod man;
 mod node;
 mod nodes;
+mod settings;
 mod sim;
 mod stat;
 mod status;
@@ -33,6 +36,8 @@ pub enum Verb {
     Status(status::StatusArgs),
     /// Show the nodes of the cluster
     Nodes(nodes::NodesArgs),
+    /// Show or change what the whole cluster agrees on
+    Settings(settings::SettingsVerbs),
     /// Run a local cluster of real processes
     Cluster(cluster::ClusterVerbs),
     /// Run one node of a cluster
@@ -43,6 +48,10 @@ pub enum Verb {
     Demo(demo::DemoArgs),
     /// Run whole simulated clusters on virtual time, from a seed
     Sim(sim::SimArgs),
+    /// Write what a shell needs to complete command lines
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages
+    Man(man::ManArgs),
 }
 
 impl Verb {
@@ -59,11 +68,14 @@ impl Verb {
             Verb::Delete(arguments) => arguments.run(),
             Verb::Status(arguments) => arguments.run(),
             Verb::Nodes(arguments) => arguments.run(),
+            Verb::Settings(verbs) => verbs.run(),
             Verb::Cluster(verbs) => verbs.run(),
             Verb::Node(arguments) => arguments.run(),
             Verb::Certs(arguments) => arguments.run(),
             Verb::Demo(arguments) => arguments.run(),
             Verb::Sim(arguments) => arguments.run(),
+            Verb::Completions(arguments) => arguments.run(),
+            Verb::Man(arguments) => arguments.run(),
         }
     }
 }

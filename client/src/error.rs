@@ -3,6 +3,7 @@
 use dfs_core::id::{ChunkId, FileId, NodeId};
 use dfs_core::name::FileName;
 use dfs_core::refusal::Refusal;
+use dfs_core::settings::InvalidSettings;
 use dfs_core::wire::metadata::FileTarget;
 use dfs_transport::endpoint::BindError;
 use dfs_transport::exchange::CallError;
@@ -61,6 +62,12 @@ pub enum ClientError {
         needed: u8,
         /// Nodes that can take work.
         available: u32,
+    },
+    /// The settings would contradict each other.
+    #[error("{cause}\n{}", cause.fix())]
+    Settings {
+        /// How.
+        cause: InvalidSettings,
     },
     /// The cluster refused, for another reason.
     #[error("the cluster refused: {0}")]
@@ -134,9 +141,11 @@ impl ClientError {
             ClientError::NotFound { .. } => ErrorKind::NotFound,
             ClientError::NameExists { .. } => ErrorKind::AlreadyExists,
             ClientError::Refused(refusal) if refusal.is_retryable() => ErrorKind::Unavailable,
-            ClientError::NoSeeds | ClientError::Refused(_) | ClientError::Nonsense(_) | ClientError::TooLarge => {
-                ErrorKind::Refused
-            }
+            ClientError::NoSeeds
+            | ClientError::Settings { .. }
+            | ClientError::Refused(_)
+            | ClientError::Nonsense(_)
+            | ClientError::TooLarge => ErrorKind::Refused,
             ClientError::TooFewNodes { .. }
             | ClientError::ChunkUnwritable { .. }
             | ClientError::ChunkUnreadable { .. } => ErrorKind::Storage,
@@ -155,6 +164,7 @@ impl ClientError {
             (Refusal::NotFound, Subject::Version(file)) => ClientError::NotFound { target: FileTarget::Id(file) },
             (Refusal::NameExists, Subject::NewName(name)) => ClientError::NameExists { name: name.clone() },
             (Refusal::TooFewNodes { needed, available }, _) => ClientError::TooFewNodes { needed, available },
+            (Refusal::Settings(cause), _) => ClientError::Settings { cause },
             (refusal, _) => ClientError::Refused(refusal),
         }
     }

@@ -61,7 +61,7 @@ use crate::settings::ClusterSettings;
 use crate::time::ClusterTime;
 use crate::wire;
 use crate::wire::membership::LateReport;
-use crate::wire::metadata::{AllocateGroup, CommitFile, CreateFile, DeleteFile, FileInfo};
+use crate::wire::metadata::{AllocateGroup, ChangeSettings, CommitFile, CreateFile, DeleteFile, FileInfo};
 use draft::{Draft, Stop};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -133,6 +133,11 @@ pub enum Command {
         /// What it tells: at most [`crate::limit::LATE_REPORTS_PER_ENTRY_MAX`].
         reports: Vec<LateReport>,
     },
+    /// Changes settings of the cluster.
+    ChangeSettings {
+        /// What the client asked.
+        request: ChangeSettings,
+    },
 }
 
 /// What an entry that was not refused answers.
@@ -158,6 +163,8 @@ pub enum Outcome {
         /// How many; always all of the entry.
         taken: u32,
     },
+    /// The settings are changed, to these.
+    SettingsChanged(ClusterSettings),
 }
 
 /// An open upload: [`crate::wire::metadata::CreatedFile`] without addresses.
@@ -217,6 +224,10 @@ impl fmt::Display for Command {
             Command::RecordCopies { reporter, incarnation, reports } => {
                 write!(f, "record {} late reports of node {reporter} (incarnation {incarnation})", reports.len())
             }
+            Command::ChangeSettings { request } => {
+                write!(f, "change settings (request {}):", request.request)?;
+                request.changes.iter().try_for_each(|change| write!(f, " {}={}", change.key, change.value))
+            }
         }
     }
 }
@@ -249,5 +260,6 @@ fn execute<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Result<Outco
         Command::RecordCopies { reporter, incarnation, reports } => {
             report::record_copies(draft, *reporter, *incarnation, reports)
         }
+        Command::ChangeSettings { request } => membership::change_settings(draft, request),
     }
 }

@@ -6,6 +6,7 @@
 //! The list is append-only once released: its order is the wire format.
 
 use crate::id::{Epoch, NodeId};
+use crate::settings::InvalidSettings;
 use crate::wire::NodeAddress;
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +134,9 @@ pub enum Refusal {
     /// The node has a bug; its log has the details.
     #[error("the node failed internally; its log says why")]
     Internal,
+    /// Settings that contradict each other.
+    #[error(transparent)]
+    Settings(#[from] InvalidSettings),
 }
 
 impl Refusal {
@@ -170,7 +174,8 @@ impl Refusal {
             | Refusal::ChunkMissing
             | Refusal::ChunkDamaged
             | Refusal::ChecksumMismatch
-            | Refusal::ConflictingContent => false,
+            | Refusal::ConflictingContent
+            | Refusal::Settings(_) => false,
         }
     }
 }

@@ -237,6 +237,7 @@ pub struct RequestRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     Deleted(FileInfo),
+    SettingsChanged(ClusterSettings),
 }
 
 impl Record for ClusterRecord {

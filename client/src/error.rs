@@ -2,6 +2,7 @@
 
 use dfs_core::id::{ChunkId, FileId, NodeId};
 use dfs_core::name::FileName;
+use dfs_core::range::BeyondEnd;
 use dfs_core::refusal::Refusal;
 use dfs_core::settings::InvalidSettings;
 use dfs_core::wire::metadata::FileTarget;
@@ -75,6 +76,9 @@ pub enum ClientError {
     /// A node answered what cannot be.
     #[error("the metadata leader's answer makes no sense: {0}\nthe versions of client and cluster may not fit")]
     Nonsense(&'static str),
+    /// The bytes that were asked for are not in the file.
+    #[error("{0}\nsee `stat` for its size")]
+    RangeBeyondEnd(#[from] BeyondEnd),
     /// The file would have more chunks than can be counted.
     #[error("the file is too large for its chunk size; choose a larger chunk size")]
     TooLarge,
@@ -145,7 +149,8 @@ impl ClientError {
             | ClientError::Settings { .. }
             | ClientError::Refused(_)
             | ClientError::Nonsense(_)
-            | ClientError::TooLarge => ErrorKind::Refused,
+            | ClientError::TooLarge
+            | ClientError::RangeBeyondEnd(_) => ErrorKind::Refused,
             ClientError::TooFewNodes { .. }
             | ClientError::ChunkUnwritable { .. }
             | ClientError::ChunkUnreadable { .. } => ErrorKind::Storage,

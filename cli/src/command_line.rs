@@ -73,6 +73,7 @@ mod tests {
             "dfs-cli certs show certs/ca.pem",
             "dfs-cli upload --file a --name b --replication 2 --chunk-size 1MiB --parallel 4",
             "dfs-cli upload -f - -n b --cluster here",
+            "dfs-cli upload -f a -n b --overwrite",
             "dfs-cli download --name b --out - --parallel 4",
             "dfs-cli download -n b -o c",
             "dfs-cli list --prefix photos/ --limit 10 --json",

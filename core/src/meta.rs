@@ -13,7 +13,7 @@
 //! | counters | | time, next ids, totals |
 //! | tree | directory, component (a directory's ends with `/`) | the file or directory of this name |
 //! | directories | directory | its parent and component, so that a file's whole name can be told from its id |
-//! | files | file | its state: open, committed or deleted |
+//! | files | file | its state: open, committed, replaced or deleted |
 //! | groups | file, group | placements, checksums, holders (`group`) |
 //! | nonces | upload nonce | the open upload that it drew |
 //! | nodes | node | incarnation, store, address |
@@ -26,7 +26,7 @@
 //! one back.
 //!
 //! Deliberately absent: liveness (the leader's evidence, [`crate::liveness`]), the choice of nodes
-//! ([`crate::placement`]), the removal of a deleted file's groups, and any cache.
+//! ([`crate::placement`]), the removal of a deleted or replaced file's groups, and any cache.
 
 mod copies;
 mod draft;
@@ -41,6 +41,7 @@ mod report;
 mod request;
 mod tree;
 mod upload;
+mod version;
 mod view;
 
 #[cfg(test)]

@@ -133,6 +133,9 @@ pub enum Refusal {
     /// The node has a bug; its log has the details.
     #[error("the node failed internally; its log says why")]
     Internal,
+    /// The upload was to replace the version that had its name when it began, and the name has another one now.
+    #[error("another upload replaced this file meanwhile; run it again to replace that version")]
+    Replaced,
 }
 
 impl Refusal {
@@ -170,7 +173,8 @@ impl Refusal {
             | Refusal::ChunkMissing
             | Refusal::ChunkDamaged
             | Refusal::ChecksumMismatch
-            | Refusal::ConflictingContent => false,
+            | Refusal::ConflictingContent
+            | Refusal::Replaced => false,
         }
     }
 }

@@ -11,6 +11,7 @@ mod overlay;
 mod removal;
 mod reports;
 mod upload;
+mod version;
 
 use super::*;
 use crate::checksum::Digest;
@@ -150,6 +151,12 @@ impl Machine {
         self.commit(commit_request(created.file, nonce, u64::from(chunks * CHUNK), reports)).unwrap()
     }
 
+    /// Opens an upload without chunks that may replace the version that has the name.
+    pub fn open_over(&mut self, nonce: u128, text: &str) -> FileId {
+        let request = CreateFile { size_hint: Some(0), replace: true, ..create_request(nonce, text) };
+        self.create(request, &[]).unwrap().file
+    }
+
     /// An open upload with its first group on nodes 1, 2 and 3.
     pub fn open(&mut self, nonce: u128, text: &str) -> FileId {
         self.create(create_request(nonce, text), &[1, 2, 3]).unwrap().file
@@ -199,6 +206,7 @@ pub fn create_request(nonce: u128, text: &str) -> CreateFile {
         replication: None,
         size_hint: None,
         modified: WallTime(1_700_000_000_000),
+        replace: false,
     }
 }
 

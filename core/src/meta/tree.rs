@@ -34,8 +34,8 @@ pub fn find<V: View>(view: &V, name: &FileName) -> Result<Option<FileId>, V::Err
     file_in(view, parent, base)
 }
 
-/// Refuses a name that no new file can have.
-pub fn check_free<V: View>(view: &V, name: &FileName) -> Result<(), Stop<V::Error>> {
+/// The file that has this name, or none if the name is free. Refuses a name that no file can have, as the tree is.
+pub fn occupant<V: View>(view: &V, name: &FileName) -> Result<Option<FileId>, Stop<V::Error>> {
     let mut components = name.components();
     let base = components.next_back().ok_or(Refusal::Malformed)?;
     let mut parent = DirectoryId::ROOT;
@@ -45,19 +45,16 @@ pub fn check_free<V: View>(view: &V, name: &FileName) -> Result<(), Stop<V::Erro
         }
         match directory_in(view, parent, component).map_err(Stop::Failed)? {
             Some(directory) => parent = directory,
-            None => return Ok(()),
+            None => return Ok(None),
         }
-    }
-    if file_in(view, parent, base).map_err(Stop::Failed)?.is_some() {
-        return Err(Refusal::NameExists.into());
     }
     if directory_in(view, parent, base).map_err(Stop::Failed)?.is_some() {
         return Err(Refusal::NameConflict.into());
     }
-    Ok(())
+    file_in(view, parent, base).map_err(Stop::Failed)
 }
 
-/// Gives a file a name that is free, and answers the directory that it is in.
+/// Gives a file a name that is free or that it takes over, and answers the directory that it is in.
 pub fn link<V: View>(draft: &mut Draft<'_, V>, name: &FileName, file: FileId) -> Result<DirectoryId, Stop<V::Error>> {
     let mut components = name.components();
     let base = components.next_back().ok_or(Refusal::Malformed)?;

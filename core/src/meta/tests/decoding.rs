@@ -36,6 +36,10 @@ fn full_machine() -> Machine {
     machine.upload("d/e/f", 3);
     machine.upload("g", 1);
     machine.delete(1, by_name("g")).unwrap();
+    let old = machine.upload("h", 1).file;
+    let new = machine.open_over(2, "h");
+    machine.commit(commit_request(new, 2, 0, vec![])).unwrap();
+    assert!(stat(&machine.state, &FileTarget::Id(old)).unwrap().is_ok());
     machine
 }
 

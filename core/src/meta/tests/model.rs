@@ -1,7 +1,7 @@
 //! The state machine once more, as naive as can be: maps of whole names and whole chunks, scanned for every answer.
 
 use super::*;
-use crate::limit::REQUEST_KEPT_MS;
+use crate::limit::{REQUEST_KEPT_MS, VERSION_GRACE_MS};
 use crate::mask::ChunkMask;
 use crate::wire::metadata::{ChunkLocation, GroupHolder};
 use std::collections::BTreeSet;
@@ -21,6 +21,8 @@ pub struct Model {
 pub struct Upload {
     pub request: CreateFile,
     pub state: State,
+    /// The version that had the name when it was created, if it may replace that.
+    pub seen: Option<FileId>,
     pub groups: Vec<Group>,
     pub chunks: BTreeMap<u32, Chunk>,
 }
@@ -29,6 +31,8 @@ pub struct Upload {
 pub enum State {
     Open,
     Committed(u64),
+    /// Since when, and how many bytes it has.
+    Replaced(u64, u64),
     Deleted,
 }
 
@@ -79,9 +83,15 @@ impl Model {
         if fits { Ok(()) } else { Err(Refusal::Malformed) }
     }
 
-    fn check_name(&self, name: &str) -> Result<(), Refusal> {
-        if self.visible.contains_key(name) {
-            return Err(Refusal::NameExists);
+    /// Refuses a name that a file cannot have, or that another than `seen` has.
+    fn check_name(&self, request: &CreateFile, seen: Option<FileId>) -> Result<(), Refusal> {
+        let name = request.name.as_str();
+        if let Some((file, _)) = self.visible.get(name) {
+            return match request.replace {
+                true if seen == Some(*file) => Ok(()),
+                true => Err(Refusal::Replaced),
+                false => Err(Refusal::NameExists),
+            };
         }
         let conflicts =
             |other: &String| name.starts_with(&format!("{other}/")) || other.starts_with(&format!("{name}/"));
@@ -94,7 +104,8 @@ impl Model {
             let first_group = self.uploads[file].groups.first().map(|group| group.allocation(0));
             return Ok(CreatedUpload { file: *file, replication: 3, first_group });
         }
-        self.check_name(request.name.as_str())?;
+        let seen = self.visible.get(request.name.as_str()).map(|(file, _)| *file);
+        self.check_name(request, seen)?;
         let mut groups = Vec::new();
         if !(nodes.is_empty() && request.size_hint == Some(0)) {
             self.check_nodes(nodes)?;
@@ -103,7 +114,7 @@ impl Model {
         self.next_file += 1;
         let file = FileId(self.next_file);
         let first_group = groups.first().map(|group| group.allocation(0));
-        let upload = Upload { request: request.clone(), state: State::Open, groups, chunks: BTreeMap::new() };
+        let upload = Upload { request: request.clone(), state: State::Open, seen, groups, chunks: BTreeMap::new() };
         self.uploads.insert(file, upload);
         Ok(CreatedUpload { file, replication: 3, first_group })
     }
@@ -139,7 +150,7 @@ impl Model {
 
     pub fn commit(&mut self, request: &CommitFile) -> Result<FileInfo, Refusal> {
         if let Some(upload) = self.uploads.get(&request.file)
-            && let State::Committed(size) = upload.state
+            && let Some(size) = self.readable(request.file)
             && upload.request.nonce == request.nonce
         {
             return Ok(self.info(request.file, size));
@@ -156,8 +167,11 @@ impl Model {
         if expected != upload.chunks.len() as u64 || !(0..expected).all(is_there) {
             return Err(Refusal::Incomplete { reported: upload.chunks.len() as u64, expected });
         }
-        self.check_name(upload.request.name.as_str())?;
-        self.visible.insert(upload.request.name.to_string(), (request.file, request.size));
+        self.check_name(&upload.request, upload.seen)?;
+        let old = self.visible.insert(upload.request.name.to_string(), (request.file, request.size));
+        if let Some((old, size)) = old {
+            self.uploads.get_mut(&old).unwrap().state = State::Replaced(self.now, size);
+        }
         upload.state = State::Committed(request.size);
         self.uploads.insert(request.file, upload);
         Ok(self.info(request.file, request.size))
@@ -198,7 +212,7 @@ impl Model {
             let has_quorum = late.holders.iter().collect::<BTreeSet<_>>().len() >= QUORUM;
             let takes = match upload.state {
                 State::Open => known || has_quorum,
-                State::Committed(_) => known,
+                State::Committed(_) | State::Replaced(..) => known,
                 State::Deleted => false,
             };
             if takes {
@@ -207,8 +221,17 @@ impl Model {
         }
     }
 
+    /// The bytes of a version that can be read.
+    pub fn readable(&self, file: FileId) -> Option<u64> {
+        match self.uploads.get(&file)?.state {
+            State::Committed(size) => Some(size),
+            State::Replaced(at, size) if self.now - at < VERSION_GRACE_MS => Some(size),
+            State::Open | State::Replaced(..) | State::Deleted => None,
+        }
+    }
+
     pub fn locate(&self, file: FileId) -> Option<Vec<GroupLocations>> {
-        let upload = self.uploads.get(&file).filter(|upload| matches!(upload.state, State::Committed(_)))?;
+        let upload = self.readable(file).map(|_| &self.uploads[&file])?;
         let groups = upload.chunks.len().div_ceil(16);
         Some((0..groups as u32).map(|group| upload.locate(GroupIndex(group))).collect())
     }

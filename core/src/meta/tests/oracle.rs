@@ -12,7 +12,7 @@ const NAMES: [&str; 8] = ["a", "b", "a/b", "a/b/c", "a!", "a/d", "a0", "e/f/g"];
 /// What is done; numbers are taken modulo what there is.
 #[derive(Clone, Debug)]
 enum Step {
-    Create { nonce: u8, name: usize, empty: bool, nodes: Vec<NodeId> },
+    Create { nonce: u8, name: usize, empty: bool, replace: bool, nodes: Vec<NodeId> },
     Allocate { nonce: u8, group: u32, raise: u32, nodes: Vec<NodeId>, reports: Vec<Reports> },
     Commit { nonce: u8, complete: bool, size: u64, reports: Vec<Reports> },
     Delete { request: u8, name: usize, by_id: bool },
@@ -52,8 +52,8 @@ fn reports() -> impl Strategy<Value = Vec<Reports>> {
 fn step() -> impl Strategy<Value = Step> {
     let name = 0..NAMES.len();
     prop_oneof![
-        4 => (0_u8..4, name.clone(), any::<bool>(), placement())
-            .prop_map(|(nonce, name, empty, nodes)| Step::Create { nonce, name, empty, nodes }),
+        4 => (0_u8..4, name.clone(), any::<bool>(), any::<bool>(), placement())
+            .prop_map(|(nonce, name, empty, replace, nodes)| Step::Create { nonce, name, empty, replace, nodes }),
         6 => (0_u8..4, 0_u32..3, 0_u32..3, placement(), reports()).prop_map(|(nonce, group, raise, nodes, reports)| {
             Step::Allocate { nonce, group, raise, nodes, reports }
         }),
@@ -78,8 +78,8 @@ fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
         reports.iter().map(told).collect()
     };
     match step {
-        Step::Create { nonce, name, empty, nodes } => {
-            let request = create_request((*nonce).into(), NAMES[*name]);
+        Step::Create { nonce, name, empty, replace, nodes } => {
+            let request = CreateFile { replace: *replace, ..create_request((*nonce).into(), NAMES[*name]) };
             let nodes = if *empty { vec![] } else { nodes.clone() };
             Command::Create { request: CreateFile { size_hint: empty.then_some(0), ..request }, nodes }
         }
@@ -140,9 +140,10 @@ fn check(machine: &Machine, model: &Model) -> Result<(), TestCaseError> {
     prop_assert_eq!(machine.list("", None, 1000).files, visible.clone());
     for info in &visible {
         prop_assert_eq!(machine.stat(info.name.as_str()), Ok(info.clone()));
-        prop_assert_eq!(stat(&machine.state, &FileTarget::Id(info.file)).unwrap(), Ok(info.clone()));
     }
     for file in model.uploads.keys() {
+        let found = stat(&machine.state, &FileTarget::Id(*file)).unwrap();
+        prop_assert_eq!(found.ok(), model.readable(*file).map(|size| model.info(*file, size)), "file {}", file);
         let located = locate(&machine.state, &LocateGroups { file: *file, first: GroupIndex(0), limit: 64 }).unwrap();
         let located = located.ok().map(|mut groups| {
             groups.iter_mut().for_each(|group| group.holders.sort_by_key(|holder| holder.node));
@@ -243,6 +244,7 @@ fn the_random_lives_reach_every_answer() {
         "Ok(Recorded",
         "Err(NameExists",
         "Err(NameConflict",
+        "Err(Replaced",
         "Err(StaleEpoch",
         "Err(BadReport",
         "Err(Incomplete",

@@ -6,6 +6,7 @@ mod delete;
 mod demo;
 mod download;
 mod list;
+mod r#move;
 mod node;
 mod nodes;
 mod sim;
@@ -27,6 +28,8 @@ pub enum Verb {
     List(list::ListArgs),
     /// Show one file: its groups, its chunks and who holds them
     Stat(stat::StatArgs),
+    /// Move a file, or a directory with all below it
+    Move(r#move::MoveArgs),
     /// Delete a file
     Delete(delete::DeleteArgs),
     /// Show how the cluster is
@@ -56,6 +59,7 @@ impl Verb {
             Verb::Download(arguments) => arguments.run(),
             Verb::List(arguments) => arguments.run(),
             Verb::Stat(arguments) => arguments.run(),
+            Verb::Move(arguments) => arguments.run(),
             Verb::Delete(arguments) => arguments.run(),
             Verb::Status(arguments) => arguments.run(),
             Verb::Nodes(arguments) => arguments.run(),

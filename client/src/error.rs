@@ -159,7 +159,12 @@ impl ClientError {
         match (refusal, subject) {
             (Refusal::NotFound, Subject::File(target)) => ClientError::NotFound { target: target.clone() },
             (Refusal::NotFound, Subject::Version(file)) => ClientError::NotFound { target: FileTarget::Id(file) },
-            (Refusal::NameExists, Subject::NewName(name)) => ClientError::NameExists { name: name.clone() },
+            (Refusal::NotFound, Subject::Move { from, .. }) => {
+                ClientError::NotFound { target: FileTarget::Name(from.clone()) }
+            }
+            (Refusal::NameExists, Subject::NewName(name) | Subject::Move { to: name, .. }) => {
+                ClientError::NameExists { name: name.clone() }
+            }
             (Refusal::Replaced, Subject::NewName(name)) => ClientError::Replaced { name: name.clone() },
             (Refusal::TooFewNodes { needed, available }, _) => ClientError::TooFewNodes { needed, available },
             (refusal, _) => ClientError::Refused(refusal),
@@ -184,6 +189,8 @@ pub(crate) enum Subject<'a> {
     Version(FileId),
     /// A name that should be free.
     NewName(&'a FileName),
+    /// A name that should exist, and one that should be free.
+    Move { from: &'a FileName, to: &'a FileName },
 }
 
 /// Why one transfer with one storage node failed.

@@ -117,6 +117,7 @@ const _: () = {
     assert!(CHUNK_BYTES_MIN <= CHUNK_BYTES_DEFAULT && CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
     assert!(CHUNKS_PER_GROUP <= 16, "masks are sixteen bits wide");
     assert!(COMPONENT_BYTES_MAX <= NAME_BYTES_MAX);
+    assert!(NAME_BYTES_MAX <= u16::MAX as usize, "a directory keeps the length of the longest name below it");
     assert!(COMMAND_BYTES_MAX <= RAFT_APPEND_BYTES_MAX, "an entry fits an append");
     assert!(RAFT_APPEND_BYTES_MAX < RAFT_MESSAGE_BYTES_MAX, "an append fits a message");
     assert!(CLIENT_IN_FLIGHT_BYTES >= CHUNK_BYTES_MAX as usize);

@@ -12,7 +12,7 @@
 //! | cluster | | cluster id and settings |
 //! | counters | | time, next ids, totals |
 //! | tree | directory, component (a directory's ends with `/`) | the file or directory of this name |
-//! | directories | directory | its parent and component, so that a file's whole name can be told from its id |
+//! | directories | directory | its parent and component, so that a file's whole name can be told from its id; how long names below it are |
 //! | files | file | its state: open, committed, replaced or deleted |
 //! | groups | file, group | placements, checksums, holders (`group`) |
 //! | nonces | upload nonce | the open upload that it drew |
@@ -37,6 +37,7 @@ mod membership;
 mod read;
 mod record;
 mod removal;
+mod rename;
 mod report;
 mod request;
 mod tree;
@@ -62,7 +63,7 @@ use crate::settings::ClusterSettings;
 use crate::time::ClusterTime;
 use crate::wire;
 use crate::wire::membership::LateReport;
-use crate::wire::metadata::{AllocateGroup, CommitFile, CreateFile, DeleteFile, FileInfo};
+use crate::wire::metadata::{AllocateGroup, CommitFile, CreateFile, DeleteFile, FileInfo, MoveName, MovedName};
 use draft::{Draft, Stop};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -134,6 +135,11 @@ pub enum Command {
         /// What it tells: at most [`crate::limit::LATE_REPORTS_PER_ENTRY_MAX`].
         reports: Vec<LateReport>,
     },
+    /// Moves a file or a directory.
+    Move {
+        /// What the client asked.
+        request: MoveName,
+    },
 }
 
 /// What an entry that was not refused answers.
@@ -159,6 +165,8 @@ pub enum Outcome {
         /// How many; always all of the entry.
         taken: u32,
     },
+    /// The file or directory has its new name.
+    Moved(MovedName),
 }
 
 /// An open upload: [`crate::wire::metadata::CreatedFile`] without addresses.
@@ -218,6 +226,10 @@ impl fmt::Display for Command {
             Command::RecordCopies { reporter, incarnation, reports } => {
                 write!(f, "record {} late reports of node {reporter} (incarnation {incarnation})", reports.len())
             }
+            Command::Move { request } => {
+                let (from, to) = (request.from.as_str(), request.to.as_str());
+                write!(f, "move {from:?} to {to:?} (request {})", request.request)
+            }
         }
     }
 }
@@ -250,5 +262,6 @@ fn execute<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Result<Outco
         Command::RecordCopies { reporter, incarnation, reports } => {
             report::record_copies(draft, *reporter, *incarnation, reports)
         }
+        Command::Move { request } => rename::move_name(draft, request),
     }
 }

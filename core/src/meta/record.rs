@@ -11,7 +11,7 @@ use crate::settings::ClusterSettings;
 use crate::time::{ClusterTime, WallTime};
 use crate::unit::ChunkSize;
 use crate::wire;
-use crate::wire::metadata::FileInfo;
+use crate::wire::metadata::{FileInfo, MovedName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -119,6 +119,9 @@ impl Default for Counters {
 pub struct DirectoryRecord {
     pub parent: DirectoryId,
     pub component: String,
+    /// Bytes of the longest name that ever was below it, from behind its slash on: a bound, by which moving it is
+    /// refused where names could become too long without looking at any of them.
+    pub longest: u16,
 }
 
 /// One version of a file.
@@ -289,6 +292,7 @@ pub struct RequestRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     Deleted(FileInfo),
+    Moved(MovedName),
 }
 
 impl Record for ClusterRecord {

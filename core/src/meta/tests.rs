@@ -9,6 +9,7 @@ mod model;
 mod oracle;
 mod overlay;
 mod removal;
+mod rename;
 mod reports;
 mod upload;
 mod version;
@@ -136,6 +137,15 @@ impl Machine {
         let request = DeleteFile { request: RequestId(request), first_tried: ClusterTime(tried), target };
         match self.apply(Command::Delete { request })? {
             Outcome::Deleted(info) => Ok(info),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn rename(&mut self, request: u128, from: &str, to: &str) -> Result<MovedName, Refusal> {
+        let (request, first_tried) = (RequestId(request), ClusterTime(self.now));
+        let request = MoveName { request, first_tried, from: name(from), to: name(to) };
+        match self.apply(Command::Move { request })? {
+            Outcome::Moved(moved) => Ok(moved),
             other => panic!("{other:?}"),
         }
     }

@@ -1,5 +1,6 @@
 //! The state machine once more, as naive as can be: maps of whole names and whole chunks, scanned for every answer.
 
+use super::super::record::Answer;
 use super::*;
 use crate::limit::{REQUEST_KEPT_MS, VERSION_GRACE_MS};
 use crate::mask::ChunkMask;
@@ -13,7 +14,7 @@ pub struct Model {
     pub next_file: u64,
     pub uploads: BTreeMap<FileId, Upload>,
     pub visible: BTreeMap<String, (FileId, u64)>,
-    pub answers: BTreeMap<RequestId, (u64, FileInfo)>,
+    pub answers: BTreeMap<RequestId, (u64, Answer)>,
 }
 
 /// Any file that was ever created.
@@ -21,6 +22,8 @@ pub struct Model {
 pub struct Upload {
     pub request: CreateFile,
     pub state: State,
+    /// The name that it has, or had last.
+    pub name: FileName,
     /// The version that had the name when it was created, if it may replace that.
     pub seen: Option<FileId>,
     pub groups: Vec<Group>,
@@ -64,8 +67,8 @@ impl Group {
 
 impl Model {
     pub fn info(&self, file: FileId, size: u64) -> FileInfo {
-        let request = &self.uploads[&file].request;
-        let (name, chunk_size, modified) = (request.name.clone(), request.chunk_size, request.modified);
+        let Upload { request, name, .. } = &self.uploads[&file];
+        let (name, chunk_size, modified) = (name.clone(), request.chunk_size, request.modified);
         FileInfo { file, name, size, chunk_size, replication: 3, modified }
     }
 
@@ -114,7 +117,14 @@ impl Model {
         self.next_file += 1;
         let file = FileId(self.next_file);
         let first_group = groups.first().map(|group| group.allocation(0));
-        let upload = Upload { request: request.clone(), state: State::Open, seen, groups, chunks: BTreeMap::new() };
+        let upload = Upload {
+            request: request.clone(),
+            state: State::Open,
+            name: request.name.clone(),
+            seen,
+            groups,
+            chunks: BTreeMap::new(),
+        };
         self.uploads.insert(file, upload);
         Ok(CreatedUpload { file, replication: 3, first_group })
     }
@@ -178,12 +188,10 @@ impl Model {
     }
 
     pub fn delete(&mut self, request: &DeleteFile) -> Result<FileInfo, Refusal> {
-        let answer = self.answers.get(&request.request).filter(|(at, _)| self.now - at <= REQUEST_KEPT_MS);
-        if let Some((_, info)) = answer {
-            return Ok(info.clone());
-        }
-        if self.now.saturating_sub(request.first_tried.0) > REQUEST_KEPT_MS {
-            return Err(Refusal::OutcomeUnknown);
+        match self.kept(request.request, request.first_tried)? {
+            Some(Answer::Deleted(info)) => return Ok(info),
+            Some(_) => return Err(Refusal::Malformed),
+            None => {}
         }
         let is_meant = |(name, (file, _)): &(&String, &(FileId, u64))| match &request.target {
             FileTarget::Name(target) => target.as_str() == name.as_str(),
@@ -195,8 +203,46 @@ impl Model {
         if let Some(upload) = self.uploads.get_mut(&file) {
             upload.state = State::Deleted;
         }
-        self.answers.insert(request.request, (self.now, info.clone()));
+        self.answers.insert(request.request, (self.now, Answer::Deleted(info.clone())));
         Ok(info)
+    }
+
+    /// The kept answer to a request.
+    fn kept(&self, request: RequestId, first_tried: ClusterTime) -> Result<Option<Answer>, Refusal> {
+        match self.answers.get(&request).filter(|(at, _)| self.now - at <= REQUEST_KEPT_MS) {
+            Some((_, answer)) => Ok(Some(answer.clone())),
+            None if self.now.saturating_sub(first_tried.0) > REQUEST_KEPT_MS => Err(Refusal::OutcomeUnknown),
+            None => Ok(None),
+        }
+    }
+
+    pub fn rename(&mut self, request: &MoveName) -> Result<MovedName, Refusal> {
+        match self.kept(request.request, request.first_tried)? {
+            Some(Answer::Moved(moved)) => return Ok(moved),
+            Some(_) => return Err(Refusal::Malformed),
+            None => {}
+        }
+        let (from, to) = (request.from.as_str(), request.to.as_str());
+        let below = |name: &str, directory: &str| name.starts_with(&format!("{directory}/"));
+        let file = self.visible.get(from).map(|(file, _)| *file);
+        if file.is_none() && !self.visible.keys().any(|name| below(name, from)) {
+            return Err(Refusal::NotFound);
+        }
+        if below(to, from) || self.visible.keys().any(|name| below(to, name)) {
+            return Err(Refusal::NameConflict);
+        }
+        if self.visible.keys().any(|name| name == to || below(name, to)) {
+            return Err(Refusal::NameExists);
+        }
+        for (name, version) in std::mem::take(&mut self.visible) {
+            let moves = name == from || below(&name, from);
+            let name = if moves { format!("{to}{}", &name[from.len()..]) } else { name };
+            self.uploads.get_mut(&version.0).unwrap().name = FileName::new(name.clone()).unwrap();
+            self.visible.insert(name, version);
+        }
+        let moved = file.map_or(MovedName::Directory, MovedName::File);
+        self.answers.insert(request.request, (self.now, Answer::Moved(moved)));
+        Ok(moved)
     }
 
     pub fn record_copies(&mut self, reports: &[LateReport]) {

@@ -9,6 +9,9 @@ use proptest::prelude::*;
 const NODES: u64 = 4;
 const NAMES: [&str; 8] = ["a", "b", "a/b", "a/b/c", "a!", "a/d", "a0", "e/f/g"];
 
+/// What is moved, and where to: files and directories.
+const PLACES: [&str; 12] = ["a", "b", "a/b", "a/b/c", "a!", "a/d", "a0", "e/f/g", "e", "e/f", "h", "h/i/j"];
+
 /// What is done; numbers are taken modulo what there is.
 #[derive(Clone, Debug)]
 enum Step {
@@ -16,6 +19,7 @@ enum Step {
     Allocate { nonce: u8, group: u32, raise: u32, nodes: Vec<NodeId>, reports: Vec<Reports> },
     Commit { nonce: u8, complete: bool, size: u64, reports: Vec<Reports> },
     Delete { request: u8, name: usize, by_id: bool },
+    Move { request: u8, from: usize, to: usize },
     Late { nonce: u8, reports: Vec<Reports> },
     Again { step: prop::sample::Index },
     Wait { minutes: u64 },
@@ -60,6 +64,8 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0_u8..4, prop::bool::weighted(0.9), 0_u64..400_000, reports())
             .prop_map(|(nonce, complete, size, reports)| Step::Commit { nonce, complete, size, reports }),
         3 => (0_u8..6, name, any::<bool>()).prop_map(|(request, name, by_id)| Step::Delete { request, name, by_id }),
+        2 => (0_u8..6, 0..PLACES.len(), 0..PLACES.len())
+            .prop_map(|(request, from, to)| Step::Move { request, from, to }),
         3 => (0_u8..4, reports()).prop_map(|(nonce, reports)| Step::Late { nonce, reports }),
         4 => any::<prop::sample::Index>().prop_map(|step| Step::Again { step }),
         1 => (1_u64..10).prop_map(|minutes| Step::Wait { minutes }),
@@ -101,6 +107,11 @@ fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
             let (request, first_tried) = (RequestId((*request).into()), ClusterTime(model.now));
             Command::Delete { request: DeleteFile { request, first_tried, target } }
         }
+        Step::Move { request, from, to } => {
+            let (request, first_tried) = (RequestId((*request).into()), ClusterTime(model.now));
+            let (from, to) = (name(PLACES[*from]), name(PLACES[*to]));
+            Command::Move { request: MoveName { request, first_tried, from, to } }
+        }
         Step::Late { nonce, reports } => {
             let file = file(*nonce);
             let late = |report: &GroupReport| {
@@ -125,6 +136,7 @@ fn expected(model: &mut Model, command: &Command) -> Result<Outcome, Refusal> {
         Command::Allocate { request, nodes } => model.allocate(request, nodes).map(Outcome::Allocated),
         Command::Commit { request } => model.commit(request).map(Outcome::Committed),
         Command::Delete { request } => model.delete(request).map(Outcome::Deleted),
+        Command::Move { request } => model.rename(request).map(Outcome::Moved),
         Command::RecordCopies { reports, .. } => {
             model.record_copies(reports);
             Ok(Outcome::Recorded { taken: reports.len() as u32 })
@@ -232,7 +244,7 @@ fn the_random_lives_reach_every_answer() {
             let _ = expected(&mut model, &command);
             let outcome = format!("{:?}", machine.apply(command));
             let word = outcome.split(|c: char| "{ ".contains(c) || c.is_ascii_digit()).next().unwrap_or_default();
-            let word: String = word.split('(').take(2).collect::<Vec<_>>().join("(");
+            let word: String = word.split('(').take(3).collect::<Vec<_>>().join("(");
             *reached.entry(word).or_default() += 1;
         }
     }
@@ -242,6 +254,8 @@ fn the_random_lives_reach_every_answer() {
         "Ok(Committed",
         "Ok(Deleted",
         "Ok(Recorded",
+        "Ok(Moved(File",
+        "Ok(Moved(Directory",
         "Err(NameExists",
         "Err(NameConflict",
         "Err(Replaced",

@@ -9,5 +9,6 @@ mod failures;
 mod files;
 mod house;
 mod metadata;
+mod names;
 mod operation;
 mod security;

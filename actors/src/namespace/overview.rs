@@ -56,7 +56,7 @@ impl NamespaceArguments {
     }
 
     pub(super) async fn settings(&self) -> Result<ClusterSettings, Refusal> {
-        self.read(|view| meta::cluster(view)).await?.map(|(_, settings)| settings).ok_or(Refusal::Unavailable)
+        self.read(meta::cluster).await?.map(|(_, settings)| settings).ok_or(Refusal::Unavailable)
     }
 
     pub(super) async fn change_settings(&self, request: ChangeSettings) -> Result<ClusterSettings, Refusal> {

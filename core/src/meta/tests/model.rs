@@ -3,7 +3,7 @@
 use super::*;
 use crate::limit::REQUEST_KEPT_MS;
 use crate::mask::ChunkMask;
-use crate::wire::metadata::{ChunkLocation, GroupHolder};
+use crate::wire::metadata::{ChunkLocation, GroupHolder, ResumedUpload, UploadDifference};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, Default)]
@@ -65,9 +65,11 @@ impl Model {
         FileInfo { file, name, size, chunk_size, replication: 3, modified }
     }
 
-    /// The file that this nonce drew last.
+    /// The open upload of this nonce, or else the last file that had it.
     pub fn latest(&self, nonce: UploadNonce) -> Option<FileId> {
-        self.uploads.iter().rev().find(|(_, upload)| upload.request.nonce == nonce).map(|(file, _)| *file)
+        let of_nonce = || self.uploads.iter().rev().filter(|(_, upload)| upload.request.nonce == nonce);
+        let open = of_nonce().find(|(_, upload)| upload.state == State::Open);
+        open.or_else(|| of_nonce().next()).map(|(file, _)| *file)
     }
 
     fn check_nodes(&self, nodes: &[NodeId]) -> Result<(), Refusal> {
@@ -106,6 +108,29 @@ impl Model {
         let upload = Upload { request: request.clone(), state: State::Open, groups, chunks: BTreeMap::new() };
         self.uploads.insert(file, upload);
         Ok(CreatedUpload { file, replication: 3, first_group })
+    }
+
+    pub fn resume(&mut self, request: &ResumeUpload) -> Result<FoundUpload, Refusal> {
+        let answer = |file: FileId, upload: &Upload| {
+            let (groups, reported) = (upload.groups.len() as u32, upload.chunks.len() as u64);
+            FoundUpload::Resumed(ResumedUpload { file, replication: 3, groups, reported })
+        };
+        if let Some(file) = self.latest(request.nonce).filter(|file| self.uploads[file].state == State::Open) {
+            return Ok(answer(file, &self.uploads[&file]));
+        }
+        self.check_name(request.name.as_str())?;
+        let mut newest = None;
+        for (file, upload) in self.uploads.iter_mut().rev().filter(|(_, upload)| upload.state == State::Open) {
+            if upload.request.name != request.name {
+                continue;
+            }
+            if upload.request.size_hint == Some(request.size) {
+                upload.request.nonce = request.nonce;
+                return Ok(answer(*file, upload));
+            }
+            newest = newest.or(Some(UploadDifference::Size));
+        }
+        Ok(newest.map_or(FoundUpload::Nothing, FoundUpload::Other))
     }
 
     fn open(&self, file: FileId, nonce: UploadNonce) -> Result<Upload, Refusal> {

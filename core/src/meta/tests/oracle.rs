@@ -7,15 +7,18 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 const NODES: u64 = 4;
+/// What sources have, where that is said.
+const SIZE: u64 = 300_000;
 const NAMES: [&str; 8] = ["a", "b", "a/b", "a/b/c", "a!", "a/d", "a0", "e/f/g"];
 
 /// What is done; numbers are taken modulo what there is.
 #[derive(Clone, Debug)]
 enum Step {
-    Create { nonce: u8, name: usize, empty: bool, nodes: Vec<NodeId> },
+    Create { nonce: u8, name: usize, empty: bool, sized: bool, nodes: Vec<NodeId> },
     Allocate { nonce: u8, group: u32, raise: u32, nodes: Vec<NodeId>, reports: Vec<Reports> },
     Commit { nonce: u8, complete: bool, size: u64, reports: Vec<Reports> },
     Delete { request: u8, name: usize, by_id: bool },
+    Resume { nonce: u8, name: usize, sized: bool },
     Late { nonce: u8, reports: Vec<Reports> },
     Again { step: prop::sample::Index },
     Wait { minutes: u64 },
@@ -52,8 +55,10 @@ fn reports() -> impl Strategy<Value = Vec<Reports>> {
 fn step() -> impl Strategy<Value = Step> {
     let name = 0..NAMES.len();
     prop_oneof![
-        4 => (0_u8..4, name.clone(), any::<bool>(), placement())
-            .prop_map(|(nonce, name, empty, nodes)| Step::Create { nonce, name, empty, nodes }),
+        4 => (0_u8..4, name.clone(), any::<bool>(), any::<bool>(), placement())
+            .prop_map(|(nonce, name, empty, sized, nodes)| Step::Create { nonce, name, empty, sized, nodes }),
+        2 => (0_u8..4, name.clone(), prop::bool::weighted(0.8))
+            .prop_map(|(nonce, name, sized)| Step::Resume { nonce, name, sized }),
         6 => (0_u8..4, 0_u32..3, 0_u32..3, placement(), reports()).prop_map(|(nonce, group, raise, nodes, reports)| {
             Step::Allocate { nonce, group, raise, nodes, reports }
         }),
@@ -78,10 +83,15 @@ fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
         reports.iter().map(told).collect()
     };
     match step {
-        Step::Create { nonce, name, empty, nodes } => {
+        Step::Create { nonce, name, empty, sized, nodes } => {
             let request = create_request((*nonce).into(), NAMES[*name]);
             let nodes = if *empty { vec![] } else { nodes.clone() };
-            Command::Create { request: CreateFile { size_hint: empty.then_some(0), ..request }, nodes }
+            let size_hint = if *empty { Some(0) } else { sized.then_some(SIZE) };
+            Command::Create { request: CreateFile { size_hint, ..request }, nodes }
+        }
+        Step::Resume { nonce, name, sized } => {
+            let size = if *sized { SIZE } else { 0 };
+            Command::Resume { request: resume_request((*nonce).into(), NAMES[*name], size) }
         }
         Step::Allocate { nonce, group, raise, nodes, reports } => {
             let request = allocate_request(file(*nonce), (*nonce).into(), *group, 1 + raise);
@@ -129,6 +139,7 @@ fn expected(model: &mut Model, command: &Command) -> Result<Outcome, Refusal> {
             model.record_copies(reports);
             Ok(Outcome::Recorded { taken: reports.len() as u32 })
         }
+        Command::Resume { request } => model.resume(request).map(Outcome::Resumed),
         Command::Register { .. } => Ok(Outcome::Registered { incarnation: Incarnation(1) }),
         Command::Initialise { .. } | Command::Tick => Ok(Outcome::Done),
     }
@@ -159,6 +170,7 @@ fn check(machine: &Machine, model: &Model) -> Result<(), TestCaseError> {
         (model.visible.keys()).flat_map(|name| name.match_indices('/').map(|(at, _)| &name[..at])).collect();
     prop_assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 3).count(), directories.len());
     prop_assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 6).count(), open);
+    prop_assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 16).count(), open);
     Ok(())
 }
 
@@ -231,7 +243,7 @@ fn the_random_lives_reach_every_answer() {
             let _ = expected(&mut model, &command);
             let outcome = format!("{:?}", machine.apply(command));
             let word = outcome.split(|c: char| "{ ".contains(c) || c.is_ascii_digit()).next().unwrap_or_default();
-            let word: String = word.split('(').take(2).collect::<Vec<_>>().join("(");
+            let word: String = word.split('(').take(3).collect::<Vec<_>>().join("(");
             *reached.entry(word).or_default() += 1;
         }
     }
@@ -241,6 +253,9 @@ fn the_random_lives_reach_every_answer() {
         "Ok(Committed",
         "Ok(Deleted",
         "Ok(Recorded",
+        "Ok(Resumed(Nothing",
+        "Ok(Resumed(Other",
+        "Ok(Resumed(Resumed",
         "Err(NameExists",
         "Err(NameConflict",
         "Err(StaleEpoch",

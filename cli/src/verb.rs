@@ -8,6 +8,7 @@ mod demo;
 mod download;
 mod list;
 mod man;
+mod r#move;
 mod node;
 mod nodes;
 mod settings;
@@ -30,6 +31,8 @@ pub enum Verb {
     List(list::ListArgs),
     /// Show one file: its groups, its chunks and who holds them
     Stat(stat::StatArgs),
+    /// Move a file, or a directory with all below it
+    Move(r#move::MoveArgs),
     /// Delete a file
     Delete(delete::DeleteArgs),
     /// Show how the cluster is
@@ -65,6 +68,7 @@ impl Verb {
             Verb::Download(arguments) => arguments.run(),
             Verb::List(arguments) => arguments.run(),
             Verb::Stat(arguments) => arguments.run(),
+            Verb::Move(arguments) => arguments.run(),
             Verb::Delete(arguments) => arguments.run(),
             Verb::Status(arguments) => arguments.run(),
             Verb::Nodes(arguments) => arguments.run(),

@@ -12,10 +12,11 @@
 //! | cluster | | cluster id and settings |
 //! | counters | | time, next ids, totals |
 //! | tree | directory, component (a directory's ends with `/`) | the file or directory of this name |
-//! | directories | directory | its parent and component, so that a file's whole name can be told from its id |
-//! | files | file | its state: open, committed or deleted |
+//! | directories | directory | its parent and component, so that a file's whole name can be told from its id; how long names below it are |
+//! | files | file | its state: open, committed, replaced or deleted |
 //! | groups | file, group | placements, checksums, holders (`group`) |
 //! | nonces | upload nonce | the open upload that it drew |
+//! | open uploads | name, file from the newest | nothing: the key says all |
 //! | nodes | node | incarnation, store, address |
 //! | requests | request id, and again by age | the kept answer |
 //!
@@ -26,10 +27,11 @@
 //! one back.
 //!
 //! Deliberately absent: liveness (the leader's evidence, [`crate::liveness`]), the choice of nodes
-//! ([`crate::placement`]), the removal of a deleted file's groups, and any cache.
+//! ([`crate::placement`]), the removal of a deleted or replaced file's groups, and any cache.
 
 mod copies;
 mod draft;
+mod generation;
 mod group;
 mod key;
 mod listing;
@@ -37,10 +39,13 @@ mod membership;
 mod read;
 mod record;
 mod removal;
+mod rename;
 mod report;
 mod request;
+mod resume;
 mod tree;
 mod upload;
+mod version;
 mod view;
 
 #[cfg(test)]
@@ -52,6 +57,7 @@ pub use read::{
     Placing, Totals, allocation_state, cluster, creation_state, locate, needs_ticks, node, nodes, stat, time, totals,
 };
 pub use record::NodeRecord;
+pub use resume::{OpenGroup, Resumption, locate_upload, resumption_state};
 pub use view::{Change, DamagedRecord, Overlay, Pairs, View};
 
 use crate::id::{BootId, ClusterId, Epoch, FileId, GroupIndex, Incarnation, NodeId, StoreId};
@@ -61,7 +67,10 @@ use crate::settings::ClusterSettings;
 use crate::time::ClusterTime;
 use crate::wire;
 use crate::wire::membership::LateReport;
-use crate::wire::metadata::{AllocateGroup, ChangeSettings, CommitFile, CreateFile, DeleteFile, FileInfo};
+use crate::wire::metadata::{
+    AllocateGroup, ChangeSettings, CommitFile, CreateFile, DeleteFile, FileInfo, FoundUpload, MoveName, MovedName,
+    ResumeUpload,
+};
 use draft::{Draft, Stop};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -138,6 +147,16 @@ pub enum Command {
         /// What the client asked.
         request: ChangeSettings,
     },
+    /// Moves a file or a directory.
+    Move {
+        /// What the client asked.
+        request: MoveName,
+    },
+    /// Hands an open upload over to another run.
+    Resume {
+        /// What the client asked.
+        request: ResumeUpload,
+    },
 }
 
 /// What an entry that was not refused answers.
@@ -165,6 +184,10 @@ pub enum Outcome {
     },
     /// The settings are changed, to these.
     SettingsChanged(ClusterSettings),
+    /// The file or directory has its new name.
+    Moved(MovedName),
+    /// The upload was handed over, or there is none that fits.
+    Resumed(FoundUpload),
 }
 
 /// An open upload: [`crate::wire::metadata::CreatedFile`] without addresses.
@@ -228,6 +251,13 @@ impl fmt::Display for Command {
                 write!(f, "change settings (request {}):", request.request)?;
                 request.changes.iter().try_for_each(|change| write!(f, " {}={}", change.key, change.value))
             }
+            Command::Move { request } => {
+                let (from, to) = (request.from.as_str(), request.to.as_str());
+                write!(f, "move {from:?} to {to:?} (request {})", request.request)
+            }
+            Command::Resume { request } => {
+                write!(f, "resume {:?} (nonce {})", request.name.as_str(), request.nonce)
+            }
         }
     }
 }
@@ -261,5 +291,7 @@ fn execute<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Result<Outco
             report::record_copies(draft, *reporter, *incarnation, reports)
         }
         Command::ChangeSettings { request } => membership::change_settings(draft, request),
+        Command::Move { request } => rename::move_name(draft, request),
+        Command::Resume { request } => resume::resume(draft, request),
     }
 }

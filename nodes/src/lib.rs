@@ -16,3 +16,4 @@ mod tree;
 pub use dfs_actors::raft::InitialiseError;
 pub use environment::{Environment, EnvironmentError, Machine};
 pub use node::{InitialiseCluster, Node, StartError, start};
+pub use process::usage as process_usage;

@@ -11,6 +11,7 @@ use dfs_actors::disk::{Disk, DiskLock};
 use dfs_actors::heartbeat::{BeatMeter, HeartbeatArguments, HeartbeatHandle};
 use dfs_actors::key_value::metered::MeteredStores;
 use dfs_actors::key_value::{KeyValueError, KeyValueStores};
+use dfs_actors::listener::Gate;
 use dfs_actors::meter::{Histogram, Meter};
 use dfs_actors::metrics_endpoint::{MetricsArguments, Page};
 use dfs_actors::namespace::NamespaceArguments;
@@ -30,6 +31,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a storage node that stops tries to tell the leader.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+/// How long transfers may go on once a storage node is to stop.
+const DRAIN_TRANSFERS_WITHIN: Duration = Duration::from_secs(5);
+/// How long requests may go on once a metadata node is to stop: another leader is to follow soon.
+const DRAIN_REQUESTS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +88,7 @@ pub struct Node {
     endpoint: Endpoint,
     supervisor: Supervisor,
     engine: Engine,
+    gate: Gate,
     address: SocketAddr,
     metrics: Arc<Metrics>,
     #[allow(dead_code, reason = "held: the data directory is this process's while the node lives")]
@@ -87,7 +98,7 @@ pub struct Node {
 /// The shared engine of a role.
 enum Engine {
     Metadata(RaftHandle),
-    Storage(ChunkStore),
+    Storage(ChunkStore, HeartbeatHandle),
 }
 
 /// Starts a node.
@@ -125,6 +136,7 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
     let listening = endpoint.local_address().map_err(StartError::Socket)?;
     let address = advertised(&settings, listening);
     let ready = Arc::new(AtomicBool::new(false));
+    let gate = Gate::new();
     let (status, meter) = (Arc::new(TreeStatus::default()), Meter::default());
     let listener = machine.as_ref().and_then(|machine| machine.metrics.clone());
     // What both roles let requests in with, and what they count.
@@ -144,7 +156,7 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
         });
         let scope = world.scope.clone();
         let asked = listener.map(|listener| MetricsArguments { scope: scope.clone(), listener, page });
-        (Entrance { scope, endpoint: endpoint.clone(), describe, meter, metrics: asked }, metrics)
+        (Entrance { scope, endpoint: endpoint.clone(), describe, meter, gate: gate.clone(), metrics: asked }, metrics)
     };
     let (scope, peers) = (world.scope.clone(), endpoint.peers());
 
@@ -214,12 +226,13 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
             };
             let role = RoleMetrics::Storage { store: store.clone(), replicator: transfers.replicator.clone(), beats };
             let (entrance, metrics) = entrance(describe, role);
-            (Engine::Storage(store), tree::storage(entrance, transfers, heartbeat), None, metrics)
+            let engine = Engine::Storage(store, transfers.heartbeat.clone());
+            (engine, tree::storage(entrance, transfers, heartbeat), None, metrics)
         }
     };
     let supervisor = Supervisor::start(tree, status).await?;
     tracing::info!(listen = %listening, advertise = %address, "the node serves");
-    Ok(Node { world, endpoint, supervisor, engine, address, metrics, lock })
+    Ok(Node { world, endpoint, supervisor, engine, gate, address, metrics, lock })
 }
 
 /// Where others reach the node: as set, or where it listens, with the port that it was given.
@@ -257,13 +270,26 @@ impl Node {
         self.supervisor.gave_up().await
     }
 
-    /// Stops in order: lets nothing more in, stops the actors, closes the engine and its files.
+    /// Stops in order: says so, lets nothing more in, lets what is under way end within a bound, stops the actors,
+    /// closes the engine and its files.
     pub async fn stop(self) {
+        if let Engine::Storage(_, heartbeat) = &self.engine
+            && heartbeat.leave(Instant::now() + LEAVE_WITHIN).await.is_err()
+        {
+            tracing::info!("no leader has heard that this node stops");
+        }
+        let within = match &self.engine {
+            Engine::Metadata(_) => DRAIN_REQUESTS_WITHIN,
+            Engine::Storage(..) => DRAIN_TRANSFERS_WITHIN,
+        };
+        if !self.gate.close(Instant::now() + within).await {
+            tracing::warn!("what is under way for longer than {} s is given up", within.as_secs());
+        }
         self.supervisor.stop().await;
         self.endpoint.close().await;
         match &self.engine {
             Engine::Metadata(raft) => raft.shutdown().await,
-            Engine::Storage(store) => store.close().await,
+            Engine::Storage(store, _) => store.close().await,
         }
         self.world.scope.kill();
     }

@@ -2,7 +2,7 @@
 
 use dfs_actors::chunk_store_actor::{self, ChunkStoreActor, ChunkStoreMessage};
 use dfs_actors::heartbeat::{HeartbeatActor, HeartbeatArguments};
-use dfs_actors::listener::{ListenerActor, ListenerArguments, ListenerMessage};
+use dfs_actors::listener::{Gate, ListenerActor, ListenerArguments, ListenerMessage};
 use dfs_actors::meter::Meter;
 use dfs_actors::metrics_endpoint::{MetricsActor, MetricsArguments, MetricsSeat};
 use dfs_actors::namespace::{self, NamespaceActor, NamespaceArguments, NamespaceMessage};
@@ -30,6 +30,8 @@ pub struct Entrance {
     pub endpoint: Endpoint,
     /// Tells what the node is at the moment.
     pub describe: Arc<dyn Fn() -> NodeDescription + Send + Sync>,
+    /// Closed when the node stops.
+    pub gate: Gate,
     /// Where requests are counted.
     pub meter: Meter,
     /// How metrics are told, if they are.
@@ -124,6 +126,7 @@ fn listener(
             seat: own_seat.clone(),
             routes: routes(),
             describe: entrance.describe.clone(),
+            gate: entrance.gate.clone(),
             meter: entrance.meter.clone(),
         };
         (ListenerActor, arguments)

@@ -10,5 +10,6 @@ mod files;
 mod house;
 mod metadata;
 mod metrics;
+mod names;
 mod operation;
 mod security;

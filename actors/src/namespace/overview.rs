@@ -3,12 +3,13 @@
 use super::NamespaceArguments;
 use crate::node_watcher::NodeEvidence;
 use dfs_core::limit::NODES_PAGE_MAX;
+use dfs_core::liveness::Transition;
 use dfs_core::meta::{self, Command, NodeRecord, Outcome};
 use dfs_core::refusal::Refusal;
 use dfs_core::settings::ClusterSettings;
 use dfs_core::wire::NodeAddress;
 use dfs_core::wire::metadata::{
-    ChangeSettings, ClusterSummary, Health, ListNodes, MetadataNodeInfo, NodePage, StorageNodeInfo,
+    ChangeSettings, ClusterSummary, Health, ListNodes, MetadataNodeInfo, NodeHistory, NodePage, StorageNodeInfo,
 };
 use tokio::time::Instant;
 
@@ -55,8 +56,14 @@ impl NamespaceArguments {
         Ok(NodePage { metadata, storage: self.storage_nodes(records, deadline).await?, more })
     }
 
+    pub(super) async fn history(&self, request: NodeHistory, deadline: Instant) -> Result<Vec<Transition>, Refusal> {
+        self.raft.read_index().await?;
+        let evidence = self.watcher.evidence(vec![request.node], deadline).await?;
+        Ok(evidence.into_iter().next().map(|evidence| evidence.history).unwrap_or_default())
+    }
+
     pub(super) async fn settings(&self) -> Result<ClusterSettings, Refusal> {
-        self.read(|view| meta::cluster(view)).await?.map(|(_, settings)| settings).ok_or(Refusal::Unavailable)
+        self.read(meta::cluster).await?.map(|(_, settings)| settings).ok_or(Refusal::Unavailable)
     }
 
     pub(super) async fn change_settings(&self, request: ChangeSettings) -> Result<ClusterSettings, Refusal> {
@@ -99,6 +106,7 @@ impl NamespaceArguments {
             capacity_bytes: beating().map(|load| load.capacity_bytes).sum(),
             available_bytes: beating().map(|load| load.available_bytes).sum(),
             replication: settings.replication,
+            pending_copies: beating().map(|load| load.pending_copies).sum(),
         })
     }
 }

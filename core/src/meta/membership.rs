@@ -29,8 +29,10 @@ pub fn initialise<V: View>(
 /// upload.
 pub fn change_settings<V: View>(draft: &mut Draft<'_, V>, change: &ChangeSettings) -> Result<Outcome, Stop<V::Error>> {
     let cluster = draft.cluster()?;
-    if let Some(Answer::SettingsChanged(settings)) = request::kept(draft, change.request, change.first_tried)? {
-        return Ok(Outcome::SettingsChanged(settings));
+    match request::kept(draft, change.request, change.first_tried)? {
+        Some(Answer::SettingsChanged(settings)) => return Ok(Outcome::SettingsChanged(settings)),
+        Some(_) => return Err(Refusal::Malformed.into()),
+        None => {}
     }
     let keys: BTreeSet<SettingKey> = change.changes.iter().map(|change| change.key).collect();
     if keys.is_empty() || keys.len() != change.changes.len() {

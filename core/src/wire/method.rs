@@ -1,10 +1,10 @@
 //! What requests are called, for those who count and log them.
 
-use super::chunk::{ReadChunk, WriteChunk, WriteReplica};
+use super::chunk::{HeldChunks, ReadChunk, WriteChunk, WriteReplica};
 use super::membership::{Beat, Register};
 use super::metadata::{
     AllocateGroup, ChangeSettings, ClusterStatus, CommitFile, CreateFile, DeleteFile, DescribeNode, ListFiles,
-    ListNodes, LocateGroups, ShowSettings, StatFile, WhoLeads,
+    ListNodes, LocateGroups, LocateUpload, MoveName, NodeHistory, ResumeUpload, ShowSettings, StatFile, WhoLeads,
 };
 use super::{Request, Service};
 
@@ -24,15 +24,20 @@ const NAMES: &[(Service, u8, &str)] = &[
     named::<ListFiles>("list_files"),
     named::<LocateGroups>("locate_groups"),
     named::<DeleteFile>("delete_file"),
+    named::<MoveName>("move_name"),
+    named::<ResumeUpload>("resume_upload"),
+    named::<LocateUpload>("locate_upload"),
     named::<WhoLeads>("who_leads"),
     named::<ListNodes>("list_nodes"),
     named::<ClusterStatus>("cluster_status"),
     named::<ShowSettings>("show_settings"),
     named::<ChangeSettings>("change_settings"),
+    named::<NodeHistory>("node_history"),
     named::<Register>("register"),
     named::<Beat>("beat"),
     named::<ReadChunk>("read_chunk"),
     named::<WriteChunk>("write_chunk"),
+    named::<HeldChunks>("held_chunks"),
     named::<WriteReplica>("write_replica"),
     named::<DescribeNode>("describe_node"),
 ];
@@ -48,21 +53,26 @@ pub fn method_name(service: Service, method: u8) -> &'static str {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     #[test]
     fn every_request_has_a_name_and_a_number_of_its_own() {
         // The sources say which requests there are.
-        let sources = [
-            include_str!("chunk.rs"),
-            include_str!("membership.rs"),
-            include_str!("metadata/cluster.rs"),
-            include_str!("metadata/file.rs"),
-            include_str!("metadata/upload.rs"),
-        ];
-        let words = |source: &'static str| source.split("\nimpl Request for ").skip(1);
+        let mut sources = String::new();
+        let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/wire")];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    directories.push(path);
+                } else if !path.ends_with("method.rs") {
+                    sources += &std::fs::read_to_string(path).unwrap();
+                }
+            }
+        }
         let requests: Vec<String> = sources
-            .into_iter()
-            .flat_map(words)
+            .split("\nimpl Request for ")
+            .skip(1)
             .map(|rest| rest.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default())
             .map(|request| {
                 let mut name = String::new();

@@ -1,6 +1,7 @@
 //! The cluster and its nodes.
 
 use crate::id::{ClusterId, Incarnation, NodeId, RequestId, Role, StoreId};
+use crate::liveness::Transition;
 use crate::settings::{ClusterSettings, SettingChange};
 use crate::time::ClusterTime;
 use crate::wire::{NodeAddress, Request, Service};
@@ -112,6 +113,13 @@ pub struct StorageLoad {
     pub pending_copies: u64,
 }
 
+/// Asks the leader how a storage node's health has changed since it leads: the newest changes, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeHistory {
+    /// The node.
+    pub node: NodeId,
+}
+
 /// Asks the leader how the cluster is, on one screen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterStatus {}
@@ -153,6 +161,8 @@ pub struct ClusterSummary {
     pub available_bytes: u64,
     /// Copies of a chunk where an upload does not say otherwise.
     pub replication: u8,
+    /// Copies that the storage nodes that beat owe to others.
+    pub pending_copies: u64,
 }
 
 /// Asks the leader for the settings of the cluster.
@@ -251,14 +261,20 @@ impl Request for ClusterStatus {
 
 impl Request for ShowSettings {
     const SERVICE: Service = Service::Namespace;
-    const METHOD: u8 = 20;
+    const METHOD: u8 = 12;
     type Reply = ClusterSettings;
 }
 
 impl Request for ChangeSettings {
     const SERVICE: Service = Service::Namespace;
-    const METHOD: u8 = 21;
+    const METHOD: u8 = 13;
     type Reply = ClusterSettings;
+}
+
+impl Request for NodeHistory {
+    const SERVICE: Service = Service::Namespace;
+    const METHOD: u8 = 14;
+    type Reply = Vec<Transition>;
 }
 
 impl Request for DescribeNode {

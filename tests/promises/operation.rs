@@ -140,3 +140,23 @@ fn an_actor_that_fails_is_restarted_and_shown_and_too_many_end_the_node_with_the
     let told = format!("{}{log}", String::from_utf8_lossy(&told.stderr));
     assert!(told.contains("HeartbeatActor failed 6 times within 60s"), "{told}");
 }
+
+#[test]
+fn a_bench_measures_a_running_cluster_and_leaves_no_file_behind() {
+    let cluster = Cluster::start(1, 1);
+    let bench = ["bench", "--duration", "300ms", "--size", "1MiB", "--total", "4MiB", "--parallel", "2"];
+    let measured = cluster.json(&bench);
+    let work = measured["work"].as_array().expect("work");
+    let names: Vec<&str> = work.iter().map(|line| line["work"].as_str().expect("a name")).collect();
+    let expected = ["upload", "download", "small write", "small read", "create", "stat", "list", "delete"];
+    assert_eq!(names, expected);
+    for line in work {
+        assert!(line["operations"].as_u64() > Some(0), "{line}");
+        assert!(line["latency_ms"]["max"].as_f64() >= line["latency_ms"]["p50"].as_f64(), "{line}");
+        assert!(line["cpu_ms_per_operation"]["storage"].is_number(), "{line}");
+    }
+    assert!(work[0]["bytes"].as_u64() <= Some(4 << 20), "{}", work[0]);
+    assert!(measured["memory_peak_bytes"]["metadata"].as_u64() > Some(1 << 20), "{measured}");
+    assert!(cluster.names("").is_empty());
+    cluster.run(&["bench", "--size", "0"]).fails(2, "--size");
+}

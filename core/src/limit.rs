@@ -42,6 +42,8 @@ pub const NODES_PAGE_MAX: usize = 1000;
 pub const REPORT_GROUPS_MAX: usize = 8;
 /// Groups that an upload places ahead of its highest reported chunk at most.
 pub const GROUPS_AHEAD_MAX: u32 = 256;
+/// Open uploads of one name that are looked at for one to go on with, the newest first.
+pub const RESUME_CANDIDATES_MAX: usize = 16;
 /// Late reports that one beat carries at most; more wait for the next.
 pub const LATE_REPORTS_PER_BEAT_MAX: usize = 1024;
 /// Late reports that one Raft entry carries at most.

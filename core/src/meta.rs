@@ -16,6 +16,7 @@
 //! | files | file | its state: open, committed, replaced or deleted |
 //! | groups | file, group | placements, checksums, holders (`group`) |
 //! | nonces | upload nonce | the open upload that it drew |
+//! | open uploads | name, file from the newest | nothing: the key says all |
 //! | nodes | node | incarnation, store, address |
 //! | requests | request id, and again by age | the kept answer |
 //!
@@ -30,6 +31,7 @@
 
 mod copies;
 mod draft;
+mod generation;
 mod group;
 mod key;
 mod listing;
@@ -40,6 +42,7 @@ mod removal;
 mod rename;
 mod report;
 mod request;
+mod resume;
 mod tree;
 mod upload;
 mod version;
@@ -54,6 +57,7 @@ pub use read::{
     Placing, Totals, allocation_state, cluster, creation_state, locate, needs_ticks, node, nodes, stat, time, totals,
 };
 pub use record::NodeRecord;
+pub use resume::{OpenGroup, Resumption, locate_upload, resumption_state};
 pub use view::{Change, DamagedRecord, Overlay, Pairs, View};
 
 use crate::id::{BootId, ClusterId, Epoch, FileId, GroupIndex, Incarnation, NodeId, StoreId};
@@ -63,7 +67,9 @@ use crate::settings::ClusterSettings;
 use crate::time::ClusterTime;
 use crate::wire;
 use crate::wire::membership::LateReport;
-use crate::wire::metadata::{AllocateGroup, CommitFile, CreateFile, DeleteFile, FileInfo, MoveName, MovedName};
+use crate::wire::metadata::{
+    AllocateGroup, CommitFile, CreateFile, DeleteFile, FileInfo, FoundUpload, MoveName, MovedName, ResumeUpload,
+};
 use draft::{Draft, Stop};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -135,6 +141,11 @@ pub enum Command {
         /// What it tells: at most [`crate::limit::LATE_REPORTS_PER_ENTRY_MAX`].
         reports: Vec<LateReport>,
     },
+    /// Hands an open upload over to another run.
+    Resume {
+        /// What the client asked.
+        request: ResumeUpload,
+    },
     /// Moves a file or a directory.
     Move {
         /// What the client asked.
@@ -165,6 +176,8 @@ pub enum Outcome {
         /// How many; always all of the entry.
         taken: u32,
     },
+    /// The upload was handed over, or there is none that fits.
+    Resumed(FoundUpload),
     /// The file or directory has its new name.
     Moved(MovedName),
 }
@@ -226,6 +239,9 @@ impl fmt::Display for Command {
             Command::RecordCopies { reporter, incarnation, reports } => {
                 write!(f, "record {} late reports of node {reporter} (incarnation {incarnation})", reports.len())
             }
+            Command::Resume { request } => {
+                write!(f, "resume {:?} (nonce {})", request.name.as_str(), request.nonce)
+            }
             Command::Move { request } => {
                 let (from, to) = (request.from.as_str(), request.to.as_str());
                 write!(f, "move {from:?} to {to:?} (request {})", request.request)
@@ -262,6 +278,7 @@ fn execute<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Result<Outco
         Command::RecordCopies { reporter, incarnation, reports } => {
             report::record_copies(draft, *reporter, *incarnation, reports)
         }
+        Command::Resume { request } => resume::resume(draft, request),
         Command::Move { request } => rename::move_name(draft, request),
     }
 }

@@ -76,6 +76,8 @@ mod tests {
             "dfs-cli upload -f a -n b --overwrite",
             "dfs-cli download --name b --out - --parallel 4",
             "dfs-cli download -n b -o c",
+            "dfs-cli download -n b --range 0-1023",
+            "dfs-cli download -n b --range -1023 -o -",
             "dfs-cli list --prefix photos/ --limit 10 --json",
             "dfs-cli list -p photos/",
             "dfs-cli stat --name b --json",
@@ -88,6 +90,11 @@ mod tests {
             "dfs-cli sim",
             "dfs-cli sim --help",
             "dfs-cli sim run storm --seed 7 --json",
+            "dfs-cli settings show --json",
+            "dfs-cli settings set beat_interval_ms=1s dead_after_ms=5min",
+            "dfs-cli completions zsh",
+            "dfs-cli man",
+            "dfs-cli man --dir man1",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -107,6 +114,7 @@ mod tests {
             ("dfs-cli upload -f a --replication 9", "1..=8"),
             ("dfs-cli upload -f a --parallel 0", "1..="),
             ("dfs-cli download -n a//b", "empty components"),
+            ("dfs-cli download -n a --range 5-4", "not a range"),
             ("dfs-cli stat -n ../b", "'.' or '..'"),
             ("dfs-cli move --from a", "--to <NAME>"),
             ("dfs-cli move --from a --to ../b", "'.' or '..'"),
@@ -116,6 +124,10 @@ mod tests {
             ("dfs-cli cluster kill storage-x", "metadata-1 or storage-2"),
             ("dfs-cli certs issue --role king --name 1", "metadata, storage or client"),
             ("dfs-cli node metadata --members 1=10.0.0.1:7001", "--init"),
+            ("dfs-cli settings set", "KEY=VALUE"),
+            ("dfs-cli settings set replicas=3", "there is no setting"),
+            ("dfs-cli settings set dead_after_ms=5", "with ms, s, min, h or d"),
+            ("dfs-cli completions tcsh", "possible values"),
             ("dfs-cli frobnicate", "unrecognized subcommand"),
         ] {
             let error = parse(line).unwrap_err();

@@ -2,13 +2,16 @@
 
 mod certs;
 mod cluster;
+mod completions;
 mod delete;
 mod demo;
 mod download;
 mod list;
+mod man;
 mod r#move;
 mod node;
 mod nodes;
+mod settings;
 mod sim;
 mod stat;
 mod status;
@@ -36,6 +39,8 @@ pub enum Verb {
     Status(status::StatusArgs),
     /// Show the nodes of the cluster
     Nodes(nodes::NodesArgs),
+    /// Show or change what the whole cluster agrees on
+    Settings(settings::SettingsVerbs),
     /// Run a local cluster of real processes
     Cluster(cluster::ClusterVerbs),
     /// Run one node of a cluster
@@ -46,6 +51,10 @@ pub enum Verb {
     Demo(demo::DemoArgs),
     /// Run whole simulated clusters on virtual time, from a seed
     Sim(sim::SimArgs),
+    /// Write what a shell needs to complete command lines
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages
+    Man(man::ManArgs),
 }
 
 impl Verb {
@@ -63,11 +72,14 @@ impl Verb {
             Verb::Delete(arguments) => arguments.run(),
             Verb::Status(arguments) => arguments.run(),
             Verb::Nodes(arguments) => arguments.run(),
+            Verb::Settings(verbs) => verbs.run(),
             Verb::Cluster(verbs) => verbs.run(),
             Verb::Node(arguments) => arguments.run(),
             Verb::Certs(arguments) => arguments.run(),
             Verb::Demo(arguments) => arguments.run(),
             Verb::Sim(arguments) => arguments.run(),
+            Verb::Completions(arguments) => arguments.run(),
+            Verb::Man(arguments) => arguments.run(),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use dfs_core::id::{ChunkId, FileId, NodeId};
 use dfs_core::name::FileName;
+use dfs_core::range::BeyondEnd;
 use dfs_core::refusal::Refusal;
+use dfs_core::settings::InvalidSettings;
 use dfs_core::wire::metadata::FileTarget;
 use dfs_transport::endpoint::BindError;
 use dfs_transport::exchange::CallError;
@@ -68,12 +70,21 @@ pub enum ClientError {
         /// Nodes that can take work.
         available: u32,
     },
+    /// The settings would contradict each other.
+    #[error("{cause}\n{}", cause.fix())]
+    Settings {
+        /// How.
+        cause: InvalidSettings,
+    },
     /// The cluster refused, for another reason.
     #[error("the cluster refused: {0}")]
     Refused(Refusal),
     /// A node answered what cannot be.
     #[error("the metadata leader's answer makes no sense: {0}\nthe versions of client and cluster may not fit")]
     Nonsense(&'static str),
+    /// The bytes that were asked for are not in the file.
+    #[error("{0}\nsee `stat` for its size")]
+    RangeBeyondEnd(#[from] BeyondEnd),
     /// The file would have more chunks than can be counted.
     #[error("the file is too large for its chunk size; choose a larger chunk size")]
     TooLarge,
@@ -140,9 +151,12 @@ impl ClientError {
             ClientError::NotFound { .. } => ErrorKind::NotFound,
             ClientError::NameExists { .. } | ClientError::Replaced { .. } => ErrorKind::AlreadyExists,
             ClientError::Refused(refusal) if refusal.is_retryable() => ErrorKind::Unavailable,
-            ClientError::NoSeeds | ClientError::Refused(_) | ClientError::Nonsense(_) | ClientError::TooLarge => {
-                ErrorKind::Refused
-            }
+            ClientError::NoSeeds
+            | ClientError::Settings { .. }
+            | ClientError::Refused(_)
+            | ClientError::Nonsense(_)
+            | ClientError::TooLarge
+            | ClientError::RangeBeyondEnd(_) => ErrorKind::Refused,
             ClientError::TooFewNodes { .. }
             | ClientError::ChunkUnwritable { .. }
             | ClientError::ChunkUnreadable { .. } => ErrorKind::Storage,
@@ -167,6 +181,7 @@ impl ClientError {
             }
             (Refusal::Replaced, Subject::NewName(name)) => ClientError::Replaced { name: name.clone() },
             (Refusal::TooFewNodes { needed, available }, _) => ClientError::TooFewNodes { needed, available },
+            (Refusal::Settings(cause), _) => ClientError::Settings { cause },
             (refusal, _) => ClientError::Refused(refusal),
         }
     }

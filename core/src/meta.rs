@@ -68,7 +68,8 @@ use crate::time::ClusterTime;
 use crate::wire;
 use crate::wire::membership::LateReport;
 use crate::wire::metadata::{
-    AllocateGroup, CommitFile, CreateFile, DeleteFile, FileInfo, FoundUpload, MoveName, MovedName, ResumeUpload,
+    AllocateGroup, ChangeSettings, CommitFile, CreateFile, DeleteFile, FileInfo, FoundUpload, MoveName, MovedName,
+    ResumeUpload,
 };
 use draft::{Draft, Stop};
 use serde::{Deserialize, Serialize};
@@ -141,6 +142,11 @@ pub enum Command {
         /// What it tells: at most [`crate::limit::LATE_REPORTS_PER_ENTRY_MAX`].
         reports: Vec<LateReport>,
     },
+    /// Changes settings of the cluster.
+    ChangeSettings {
+        /// What the client asked.
+        request: ChangeSettings,
+    },
     /// Hands an open upload over to another run.
     Resume {
         /// What the client asked.
@@ -176,6 +182,8 @@ pub enum Outcome {
         /// How many; always all of the entry.
         taken: u32,
     },
+    /// The settings are changed, to these.
+    SettingsChanged(ClusterSettings),
     /// The upload was handed over, or there is none that fits.
     Resumed(FoundUpload),
     /// The file or directory has its new name.
@@ -239,6 +247,10 @@ impl fmt::Display for Command {
             Command::RecordCopies { reporter, incarnation, reports } => {
                 write!(f, "record {} late reports of node {reporter} (incarnation {incarnation})", reports.len())
             }
+            Command::ChangeSettings { request } => {
+                write!(f, "change settings (request {}):", request.request)?;
+                request.changes.iter().try_for_each(|change| write!(f, " {}={}", change.key, change.value))
+            }
             Command::Resume { request } => {
                 write!(f, "resume {:?} (nonce {})", request.name.as_str(), request.nonce)
             }
@@ -278,6 +290,7 @@ fn execute<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Result<Outco
         Command::RecordCopies { reporter, incarnation, reports } => {
             report::record_copies(draft, *reporter, *incarnation, reports)
         }
+        Command::ChangeSettings { request } => membership::change_settings(draft, request),
         Command::Resume { request } => resume::resume(draft, request),
         Command::Move { request } => rename::move_name(draft, request),
     }

@@ -7,6 +7,7 @@
 
 use crate::id::{Epoch, NodeId};
 use crate::limit::NAME_BYTES_MAX;
+use crate::settings::InvalidSettings;
 use crate::wire::NodeAddress;
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +135,9 @@ pub enum Refusal {
     /// The node has a bug; its log has the details.
     #[error("the node failed internally; its log says why")]
     Internal,
+    /// Settings that contradict each other.
+    #[error(transparent)]
+    Settings(#[from] InvalidSettings),
     /// The upload was to replace the version that had its name when it began, and the name has another one now.
     #[error("another upload replaced this file meanwhile; run it again to replace that version")]
     Replaced,
@@ -178,6 +182,7 @@ impl Refusal {
             | Refusal::ChunkDamaged
             | Refusal::ChecksumMismatch
             | Refusal::ConflictingContent
+            | Refusal::Settings(_)
             | Refusal::Replaced
             | Refusal::NameTooLong => false,
         }

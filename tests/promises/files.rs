@@ -245,3 +245,44 @@ fn a_deleted_file_is_gone_at_once_by_name_and_by_id() {
     cluster.put("a10/by-name", b"again");
     assert_eq!(cluster.get("a10/by-name"), b"again");
 }
+
+/// A12.
+#[test]
+fn a_range_is_exactly_the_bytes_that_were_asked_for() {
+    let cluster = Cluster::shared();
+    let scratch = cluster.scratch();
+    let (block, chunk) = (64 * KIB, 128 * KIB);
+    let group = 16 * chunk;
+    let content = bytes(group + chunk + 7, 12);
+    let size = content.len();
+    let file = scratch.path().join("source");
+    std::fs::write(&file, &content).unwrap();
+    cluster.run(&["upload", "-f", file.to_str().unwrap(), "-n", "a12", "--chunk-size", "128KiB"]).succeeds();
+    let out = scratch.path().join("part");
+    let get = |range: &str| {
+        let option = format!("--range={range}");
+        cluster.run(&["download", "-n", "a12", "-o", out.to_str().unwrap(), &option])
+    };
+    for (first, last) in [
+        (0, 0),
+        (block - 1, block),
+        (chunk - 1, chunk),
+        (chunk, 2 * chunk - 1),
+        (group - 1, group),
+        (group, group + chunk - 1),
+        (5, group + chunk + 1),
+        (size - 1, size - 1),
+        (size - 8, size + 1000),
+    ] {
+        get(&format!("{first}-{last}")).succeeds();
+        assert!(std::fs::read(&out).unwrap() == content[first..size.min(last + 1)], "{first}-{last}");
+    }
+    get(&format!("{}-", group + 3)).succeeds();
+    assert!(std::fs::read(&out).unwrap() == content[group + 3..]);
+    get("-9").succeeds();
+    assert!(std::fs::read(&out).unwrap() == content[size - 9..]);
+    get(&format!("{size}-")).fails(6, &format!("{size} bytes"));
+    assert!(std::fs::read(&out).unwrap() == content[size - 9..], "what was there stays");
+    let ran = get("9-1");
+    assert!(ran.code == 2 && ran.err.contains("not a range"), "{ran:?}");
+}

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use dfs_core::checksum::ChunkSums;
 use dfs_core::id::{ChunkId, Epoch, NodeId};
+use dfs_core::limit::BLOCK_BYTES;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::Request;
 use dfs_core::wire::chunk::{ChunkWritten, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer, WriteChunk, WriteTrailer};
@@ -45,13 +46,13 @@ pub struct Storage {
 struct State {
     fault: Fault,
     chunks: BTreeMap<(ChunkId, Epoch), (Bytes, ChunkSums)>,
-    reads: u32,
+    reads: Vec<ReadChunk>,
     delay: Duration,
 }
 
 impl Storage {
     pub fn new(node: NodeId) -> Storage {
-        let state = State { fault: Fault::None, chunks: BTreeMap::new(), reads: 0, delay: Duration::ZERO };
+        let state = State { fault: Fault::None, chunks: BTreeMap::new(), reads: Vec::new(), delay: Duration::ZERO };
         Storage { node, state: Mutex::new(state) }
     }
 
@@ -68,8 +69,14 @@ impl Storage {
         self.state.lock().unwrap().delay = delay;
     }
 
+    /// How many reads were asked for.
     pub fn reads(&self) -> u32 {
-        self.state.lock().unwrap().reads
+        u32::try_from(self.state.lock().unwrap().reads.len()).unwrap()
+    }
+
+    /// What was asked for since this was asked last.
+    pub fn take_reads(&self) -> Vec<ReadChunk> {
+        std::mem::take(&mut self.state.lock().unwrap().reads)
     }
 
     pub fn stored_bytes(&self) -> u64 {
@@ -183,7 +190,7 @@ async fn read(storage: &Storage, inbound: Inbound) -> Result<(), CallError> {
     let mut exchange = inbound.into_exchange();
     let found = {
         let mut state = storage.state.lock().unwrap();
-        state.reads += 1;
+        state.reads.push(request.clone());
         state.chunks.get(&(request.chunk, request.epoch)).cloned()
     };
     let Some((mut bytes, mut sums)) = found else { return exchange.refuse(Refusal::ChunkMissing).await };
@@ -196,8 +203,11 @@ async fn read(storage: &Storage, inbound: Inbound) -> Result<(), CallError> {
     if storage.fault() == Fault::Lying {
         sums = ChunkSums::of(&bytes);
     }
-    let length = u32::try_from(bytes.len()).unwrap();
-    exchange.send_message(&ReadAnswer { sums, offset: 0, length }).await?;
+    let end = (request.offset + request.length).next_multiple_of(BLOCK_BYTES).min(sums.length);
+    let offset = request.offset / BLOCK_BYTES * BLOCK_BYTES;
+    let length = end - offset;
+    let bytes = bytes.slice(offset as usize..end as usize);
+    exchange.send_message(&ReadAnswer { sums, offset, length }).await?;
     if storage.fault() == Fault::BreaksOff {
         let half = bytes.slice(..bytes.len() / 2);
         return exchange.send_payload(half).await;

@@ -294,6 +294,7 @@ pub struct RequestRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     Deleted(FileInfo),
+    SettingsChanged(ClusterSettings),
     Moved(MovedName),
 }
 

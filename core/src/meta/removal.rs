@@ -12,7 +12,7 @@ pub fn delete<V: View>(draft: &mut Draft<'_, V>, delete: &DeleteFile) -> Result<
     draft.cluster()?;
     match request::kept(draft, delete.request, delete.first_tried)? {
         Some(Answer::Deleted(info)) => return Ok(Outcome::Deleted(info)),
-        Some(Answer::Moved(_)) => return Err(Refusal::Malformed.into()),
+        Some(_) => return Err(Refusal::Malformed.into()),
         None => {}
     }
     let file = match &delete.target {

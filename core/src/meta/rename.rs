@@ -20,7 +20,7 @@ pub fn move_name<V: View>(draft: &mut Draft<'_, V>, asked: &MoveName) -> Result<
     draft.cluster()?;
     match request::kept(draft, asked.request, asked.first_tried)? {
         Some(Answer::Moved(moved)) => return Ok(Outcome::Moved(moved)),
-        Some(Answer::Deleted(_)) => return Err(Refusal::Malformed.into()),
+        Some(_) => return Err(Refusal::Malformed.into()),
         None => {}
     }
     let moved = match tree::look(&draft.state, &asked.from).map_err(Stop::Failed)? {

@@ -157,6 +157,7 @@ fn expected(model: &mut Model, command: &Command) -> Result<Outcome, Refusal> {
         Command::Resume { request } => model.resume(request).map(Outcome::Resumed),
         Command::Register { .. } => Ok(Outcome::Registered { incarnation: Incarnation(1) }),
         Command::Initialise { .. } | Command::Tick => Ok(Outcome::Done),
+        Command::ChangeSettings { .. } => unreachable!("the histories leave the settings alone"),
     }
 }
 

@@ -174,6 +174,6 @@ impl Request for DeleteFile {
 
 impl Request for MoveName {
     const SERVICE: Service = Service::Namespace;
-    const METHOD: u8 = 20;
+    const METHOD: u8 = 24;
     type Reply = MovedName;
 }

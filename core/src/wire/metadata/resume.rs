@@ -110,12 +110,12 @@ pub struct RecordedChunk {
 
 impl Request for ResumeUpload {
     const SERVICE: Service = Service::Namespace;
-    const METHOD: u8 = 20;
+    const METHOD: u8 = 22;
     type Reply = FoundUpload;
 }
 
 impl Request for LocateUpload {
     const SERVICE: Service = Service::Namespace;
-    const METHOD: u8 = 21;
+    const METHOD: u8 = 23;
     type Reply = UploadPage;
 }

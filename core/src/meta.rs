@@ -34,8 +34,10 @@ mod draft;
 mod generation;
 mod group;
 mod key;
+mod level;
 mod listing;
 mod membership;
+mod open_upload;
 mod read;
 mod record;
 mod removal;
@@ -52,7 +54,9 @@ mod view;
 mod tests;
 
 pub use copies::{KnownChunk, KnownPage, known_chunks};
+pub use level::list_level;
 pub use listing::list;
+pub use open_upload::list_uploads;
 pub use read::{
     Placing, Totals, allocation_state, cluster, creation_state, locate, needs_ticks, node, nodes, stat, time, totals,
 };

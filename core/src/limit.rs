@@ -79,6 +79,8 @@ pub const PENDING_COPIES_MAX: usize = 65_536;
 
 /// Bytes of chunk payload that a client keeps in flight at most (and at least one chunk).
 pub const CLIENT_IN_FLIGHT_BYTES: usize = 64 * 1024 * 1024;
+/// Deletions that a client has under way at once where it deletes many files.
+pub const DELETES_IN_FLIGHT_MAX: usize = 16;
 /// Chunks that a storage node takes in as their primary at once at most. Memory per write is bounded by its stream's
 /// window and its forwards' buffers, whatever the chunk's size.
 pub const PRIMARY_WRITES_MAX: usize = 32;

@@ -62,6 +62,14 @@ pub enum ClientError {
         /// Nodes that can take work.
         available: u32,
     },
+    /// The upload is not this run's any more.
+    #[error(
+        "the upload of {name} is gone: another run of it took over, or it expired\nif no other run is at it, run the same command again"
+    )]
+    UploadGone {
+        /// The name that the file was to have.
+        name: FileName,
+    },
     /// The cluster refused, for another reason.
     #[error("the cluster refused: {0}")]
     Refused(Refusal),
@@ -134,9 +142,11 @@ impl ClientError {
             ClientError::NotFound { .. } => ErrorKind::NotFound,
             ClientError::NameExists { .. } => ErrorKind::AlreadyExists,
             ClientError::Refused(refusal) if refusal.is_retryable() => ErrorKind::Unavailable,
-            ClientError::NoSeeds | ClientError::Refused(_) | ClientError::Nonsense(_) | ClientError::TooLarge => {
-                ErrorKind::Refused
-            }
+            ClientError::NoSeeds
+            | ClientError::UploadGone { .. }
+            | ClientError::Refused(_)
+            | ClientError::Nonsense(_)
+            | ClientError::TooLarge => ErrorKind::Refused,
             ClientError::TooFewNodes { .. }
             | ClientError::ChunkUnwritable { .. }
             | ClientError::ChunkUnreadable { .. } => ErrorKind::Storage,
@@ -153,7 +163,8 @@ impl ClientError {
         match (refusal, subject) {
             (Refusal::NotFound, Subject::File(target)) => ClientError::NotFound { target: target.clone() },
             (Refusal::NotFound, Subject::Version(file)) => ClientError::NotFound { target: FileTarget::Id(file) },
-            (Refusal::NameExists, Subject::NewName(name)) => ClientError::NameExists { name: name.clone() },
+            (Refusal::UploadGone, Subject::Upload(name)) => ClientError::UploadGone { name: name.clone() },
+            (Refusal::NameExists, Subject::Upload(name)) => ClientError::NameExists { name: name.clone() },
             (Refusal::TooFewNodes { needed, available }, _) => ClientError::TooFewNodes { needed, available },
             (refusal, _) => ClientError::Refused(refusal),
         }
@@ -175,8 +186,8 @@ pub(crate) enum Subject<'a> {
     File(&'a FileTarget),
     /// A version that should exist.
     Version(FileId),
-    /// A name that should be free.
-    NewName(&'a FileName),
+    /// An upload under a name that should be free.
+    Upload(&'a FileName),
 }
 
 /// Why one transfer with one storage node failed.
@@ -276,7 +287,7 @@ mod tests {
         let target = FileTarget::Name(name.clone());
         let missing = ClientError::of_refusal(Refusal::NotFound, Subject::File(&target));
         assert_eq!(missing.to_string().lines().next(), Some("there is no file named a/b"));
-        let taken = ClientError::of_refusal(Refusal::NameExists, Subject::NewName(&name));
+        let taken = ClientError::of_refusal(Refusal::NameExists, Subject::Upload(&name));
         assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
         let odd = ClientError::of_refusal(Refusal::NotFound, Subject::Cluster);
         assert!(matches!(odd, ClientError::Refused(Refusal::NotFound)));

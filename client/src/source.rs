@@ -4,7 +4,7 @@ use bytes::Bytes;
 use dfs_transport::world::Scope;
 use std::fs::File;
 use std::future::Future;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -23,6 +23,24 @@ pub trait Source: Send {
     /// The source cannot be read, or has changed since it was opened. The upload ends with
     /// [`ClientError::Source`](crate::ClientError::Source).
     fn read(&mut self, max: usize) -> impl Future<Output = io::Result<Bytes>> + Send;
+
+    /// Leaves out the next `bytes` bytes, which are there: an earlier run of the upload has sent them.
+    ///
+    /// # Errors
+    /// As [`read`](Source::read).
+    fn skip(&mut self, bytes: u64) -> impl Future<Output = io::Result<()>> + Send {
+        async move {
+            let mut left = bytes;
+            while left > 0 {
+                let read = self.read(usize::try_from(left).unwrap_or(usize::MAX).min(READ_BYTES)).await?;
+                if read.is_empty() {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                left = left.saturating_sub(read.len() as u64);
+            }
+            Ok(())
+        }
+    }
 }
 
 /// Memory.
@@ -87,6 +105,12 @@ impl FileSource {
         io::Error::other(format!("{path} changed while it was read (it had {size} bytes); upload it again"))
     }
 
+    /// So many bytes are read. With the last of them the file must still be what it was.
+    async fn take_away(&mut self, bytes: u64) -> io::Result<()> {
+        self.remaining -= bytes;
+        if self.remaining == 0 { self.check_unchanged().await } else { Ok(()) }
+    }
+
     /// Looks whether the file is still as it was when it was opened.
     async fn check_unchanged(&mut self) -> io::Result<()> {
         let metadata = self.reader.with(|file| file.metadata()).await?;
@@ -109,11 +133,15 @@ impl Source for FileSource {
         if bytes.is_empty() {
             return Err(self.changed());
         }
-        self.remaining -= bytes.len() as u64;
-        if self.remaining == 0 {
-            self.check_unchanged().await?;
-        }
+        self.take_away(bytes.len() as u64).await?;
         Ok(bytes)
+    }
+
+    async fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        let bytes = bytes.min(self.remaining);
+        let offset = i64::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.reader.with(move |file| file.seek(SeekFrom::Current(offset))).await?;
+        self.take_away(bytes).await
     }
 }
 
@@ -211,6 +239,26 @@ mod tests {
             let error = drain(&mut source).await.unwrap_err().to_string();
             assert!(error.contains(&file.path().display().to_string()), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_skipped_is_left_out_of_files_and_memory_alike() {
+        let world = World::production("test");
+        let content: Vec<u8> = (0..2_500_000_u32).map(|i| (i % 251) as u8).collect();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&content).unwrap();
+        for skipped in [1_000_000, 2_500_000] {
+            let mut from_file = FileSource::open(&world.scope, file.path()).await.unwrap();
+            from_file.skip(skipped).await.unwrap();
+            assert_eq!(drain(&mut from_file).await.unwrap(), content[skipped as usize..]);
+            let mut from_memory = Bytes::from(content.clone());
+            from_memory.skip(skipped).await.unwrap();
+            assert_eq!(drain(&mut from_memory).await.unwrap(), content[skipped as usize..]);
+        }
+        assert!(Bytes::from_static(b"short").skip(6).await.is_err());
+        let mut changing = FileSource::open(&world.scope, file.path()).await.unwrap();
+        file.as_file().set_len(10).unwrap();
+        assert!(changing.skip(2_500_000).await.unwrap_err().to_string().contains("changed while it was read"));
     }
 
     #[tokio::test]

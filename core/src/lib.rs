@@ -17,6 +17,7 @@ pub mod meta;
 pub mod name;
 pub mod placement;
 pub mod refusal;
+pub mod resume;
 pub mod settings;
 pub mod time;
 pub mod unit;

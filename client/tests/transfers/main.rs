@@ -4,5 +4,6 @@ mod fake;
 mod finding;
 mod metadata;
 mod reading;
+mod resuming;
 mod storage;
 mod writing;

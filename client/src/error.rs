@@ -2,7 +2,9 @@
 
 use dfs_core::id::{ChunkId, FileId, NodeId};
 use dfs_core::name::FileName;
+use dfs_core::range::BeyondEnd;
 use dfs_core::refusal::Refusal;
+use dfs_core::settings::InvalidSettings;
 use dfs_core::wire::metadata::FileTarget;
 use dfs_transport::endpoint::BindError;
 use dfs_transport::exchange::CallError;
@@ -47,8 +49,14 @@ pub enum ClientError {
         target: FileTarget,
     },
     /// The name is taken.
-    #[error("a file named {name} exists already\nchoose another name, or delete it first")]
+    #[error("a file named {name} exists already\nchoose another name, delete it first, or replace it")]
     NameExists {
+        /// The name.
+        name: FileName,
+    },
+    /// The name has another version now than the one that the upload was to replace.
+    #[error("another upload replaced {name} meanwhile\nrun it again to replace that version")]
+    Replaced {
         /// The name.
         name: FileName,
     },
@@ -70,12 +78,21 @@ pub enum ClientError {
         /// The name that the file was to have.
         name: FileName,
     },
+    /// The settings would contradict each other.
+    #[error("{cause}\n{}", cause.fix())]
+    Settings {
+        /// How.
+        cause: InvalidSettings,
+    },
     /// The cluster refused, for another reason.
     #[error("the cluster refused: {0}")]
     Refused(Refusal),
     /// A node answered what cannot be.
     #[error("the metadata leader's answer makes no sense: {0}\nthe versions of client and cluster may not fit")]
     Nonsense(&'static str),
+    /// The bytes that were asked for are not in the file.
+    #[error("{0}\nsee `stat` for its size")]
+    RangeBeyondEnd(#[from] BeyondEnd),
     /// The file would have more chunks than can be counted.
     #[error("the file is too large for its chunk size; choose a larger chunk size")]
     TooLarge,
@@ -140,13 +157,15 @@ impl ClientError {
         match self {
             ClientError::Unreachable { .. } | ClientError::Unavailable { .. } => ErrorKind::Unavailable,
             ClientError::NotFound { .. } => ErrorKind::NotFound,
-            ClientError::NameExists { .. } => ErrorKind::AlreadyExists,
+            ClientError::NameExists { .. } | ClientError::Replaced { .. } => ErrorKind::AlreadyExists,
             ClientError::Refused(refusal) if refusal.is_retryable() => ErrorKind::Unavailable,
             ClientError::NoSeeds
             | ClientError::UploadGone { .. }
+            | ClientError::Settings { .. }
             | ClientError::Refused(_)
             | ClientError::Nonsense(_)
-            | ClientError::TooLarge => ErrorKind::Refused,
+            | ClientError::TooLarge
+            | ClientError::RangeBeyondEnd(_) => ErrorKind::Refused,
             ClientError::TooFewNodes { .. }
             | ClientError::ChunkUnwritable { .. }
             | ClientError::ChunkUnreadable { .. } => ErrorKind::Storage,
@@ -164,8 +183,15 @@ impl ClientError {
             (Refusal::NotFound, Subject::File(target)) => ClientError::NotFound { target: target.clone() },
             (Refusal::NotFound, Subject::Version(file)) => ClientError::NotFound { target: FileTarget::Id(file) },
             (Refusal::UploadGone, Subject::Upload(name)) => ClientError::UploadGone { name: name.clone() },
-            (Refusal::NameExists, Subject::Upload(name)) => ClientError::NameExists { name: name.clone() },
+            (Refusal::NotFound, Subject::Move { from, .. }) => {
+                ClientError::NotFound { target: FileTarget::Name(from.clone()) }
+            }
+            (Refusal::NameExists, Subject::Upload(name) | Subject::Move { to: name, .. }) => {
+                ClientError::NameExists { name: name.clone() }
+            }
+            (Refusal::Replaced, Subject::Upload(name)) => ClientError::Replaced { name: name.clone() },
             (Refusal::TooFewNodes { needed, available }, _) => ClientError::TooFewNodes { needed, available },
+            (Refusal::Settings(cause), _) => ClientError::Settings { cause },
             (refusal, _) => ClientError::Refused(refusal),
         }
     }
@@ -188,6 +214,8 @@ pub(crate) enum Subject<'a> {
     Version(FileId),
     /// An upload under a name that should be free.
     Upload(&'a FileName),
+    /// A name that should exist, and one that should be free.
+    Move { from: &'a FileName, to: &'a FileName },
 }
 
 /// Why one transfer with one storage node failed.
@@ -289,6 +317,9 @@ mod tests {
         assert_eq!(missing.to_string().lines().next(), Some("there is no file named a/b"));
         let taken = ClientError::of_refusal(Refusal::NameExists, Subject::Upload(&name));
         assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+        let overtaken = ClientError::of_refusal(Refusal::Replaced, Subject::Upload(&name));
+        assert_eq!(overtaken.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(overtaken.to_string().lines().next(), Some("another upload replaced a/b meanwhile"));
         let odd = ClientError::of_refusal(Refusal::NotFound, Subject::Cluster);
         assert!(matches!(odd, ClientError::Refused(Refusal::NotFound)));
     }

@@ -132,6 +132,7 @@ impl<'a> Begun<'a> {
             replication: request.replication,
             size_hint,
             modified: request.modified,
+            replace: request.replace,
         };
         let created: CreatedFile = client.leader.ask(&create, Subject::Upload(&request.name)).await?;
         let CreatedFile { file, first_group, .. } = created;
@@ -147,8 +148,8 @@ impl<'a> Begun<'a> {
         progress: &dyn Progress,
     ) -> Result<Option<Begun<'a>>, ClientError> {
         let (chunk_size, modified) = (request.chunk_size, request.modified);
-        let (name, replication) = (request.name.clone(), request.replication);
-        let resume = ResumeUpload { nonce, name, size, modified, chunk_size, replication };
+        let (name, replication, replace) = (request.name.clone(), request.replication, request.replace);
+        let resume = ResumeUpload { nonce, name, size, modified, chunk_size, replication, replace };
         let resumed = match client.leader.ask(&resume, Subject::Upload(&request.name)).await? {
             FoundUpload::Resumed(resumed) => resumed,
             FoundUpload::Other(difference) => {

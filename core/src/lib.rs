@@ -16,6 +16,7 @@ pub mod mask;
 pub mod meta;
 pub mod name;
 pub mod placement;
+pub mod range;
 pub mod refusal;
 pub mod resume;
 pub mod settings;

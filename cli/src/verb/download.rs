@@ -10,6 +10,7 @@ use clap::Args;
 use dfs_client::client::{PARALLEL_DEFAULT, PARALLEL_MAX};
 use dfs_client::{Client, DownloadRequest, WriterSink};
 use dfs_core::name::FileName;
+use dfs_core::range::ByteRange;
 use dfs_core::wire::metadata::FileTarget;
 use dfs_transport::world::World;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ Examples:
   dfs-cli download --name photos/2026/cat.jpg             writes ./cat.jpg
   dfs-cli download -n photos/2026/cat.jpg -o /tmp/cat.jpg
   dfs-cli download -n backups/etc.tar -o - | tar t
+  dfs-cli download -n logs/today -o - --range -4096       the last 4096 bytes
 
 The file appears under its local name when all of it was checked and is on stable storage. Until then an
 existing file stays as it is.";
@@ -33,6 +35,9 @@ pub struct DownloadArgs {
     /// The local file to write; - is standard output [default: the base name, in the current directory]
     #[arg(short, long, value_name = "PATH")]
     out: Option<PathBuf>,
+    /// Only these bytes, as in HTTP: FIRST-LAST (both inclusive, from 0), FIRST- or -COUNT for the last ones
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
+    range: Option<ByteRange>,
     /// Chunks on their way at once
     #[arg(long, value_name = "N", default_value_t = PARALLEL_DEFAULT as u16,
           value_parser = clap::value_parser!(u16).range(1..=PARALLEL_MAX as i64))]
@@ -52,7 +57,7 @@ impl DownloadArgs {
     async fn download(&self, world: &World) -> Result<(), Failure> {
         let client = self.cluster.client(world)?;
         let progress = Display::new("downloading", self.name.as_str(), self.quiet);
-        let request = DownloadRequest { parallel: usize::from(self.parallel) };
+        let request = DownloadRequest { parallel: usize::from(self.parallel), range: self.range };
         let target = FileTarget::Name(self.name.clone());
         match &self.out {
             Some(out) if out.as_os_str() == "-" => {

@@ -24,6 +24,7 @@ const EXAMPLES: &str = "\
 Examples:
   dfs-cli upload --file photo.jpg
   dfs-cli upload -f photo.jpg -n photos/2026/cat.jpg --replication 2
+  dfs-cli upload -f photo.jpg --overwrite
   tar c /etc | dfs-cli upload -f - -n backups/etc.tar --chunk-size 16MiB
 
 The file appears under its name when all of it is durable on enough nodes, and not before.
@@ -61,6 +62,9 @@ pub struct UploadArgs {
     /// Print one line of JSON about the file instead of progress
     #[arg(long)]
     json: bool,
+    /// Replace the file that has the name now; until all is durable, readers get the old one
+    #[arg(long)]
+    overwrite: bool,
     /// Show neither progress nor success
     #[arg(short, long)]
     quiet: bool,
@@ -110,6 +114,7 @@ impl UploadArgs {
             replication: self.replication,
             chunk_size: self.chunk_size,
             parallel: usize::from(self.parallel),
+            replace: self.overwrite,
             ..UploadRequest::new(name.clone(), world.wall_clock.now())
         };
         let progress = Display::new("uploading", name.as_str(), self.quiet || self.json);

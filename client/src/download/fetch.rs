@@ -2,7 +2,7 @@
 //!
 //! Replicas are tried in order. One that refuses, breaks off, is slow or sends other bytes is replaced by the next at
 //! once; if none is left, metadata is asked again where the chunk is, because repair may have moved it meanwhile. Only
-//! bytes whose whole checksum tree leads to the checksum that metadata knows are ever returned.
+//! bytes of whole blocks whose digests lead to the checksum that metadata knows are ever returned.
 
 use super::locations::{Location, Locations};
 use crate::backoff::Backoff;
@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use dfs_core::checksum::ChunkSums;
 use dfs_core::id::{ChunkId, NodeId, Role};
 use dfs_core::limit::BLOCK_BYTES;
+use dfs_core::range::Part;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::chunk::{ReadAnswer, ReadChunk, ReadTrailer};
 use dfs_transport::exchange::CallError;
@@ -30,17 +31,26 @@ const BYTES_PER_SECOND_MIN: u32 = 256 * 1024;
 /// Rounds over all replicas before faults that time does not heal are believed.
 const ROUNDS_MIN: u32 = 2;
 
-/// One chunk to be read.
+/// A part of one chunk to be read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
-    /// Its name.
+    /// The chunk's name.
     pub(super) chunk: ChunkId,
-    /// Its bytes.
-    pub(super) length: u32,
+    /// The chunk's bytes.
+    pub(super) chunk_length: u32,
+    /// The bytes of it that are wanted.
+    pub(super) part: Part,
 }
 
-/// Reads a chunk, from any replica.
-pub(super) async fn fetch_chunk(client: &Inner, wanted: Wanted, locations: &Locations) -> Result<Bytes, ClientError> {
+impl Wanted {
+    /// The whole blocks that must be read for it.
+    pub(super) fn blocks(&self) -> Part {
+        self.part.blocks(self.chunk_length)
+    }
+}
+
+/// Reads a part of a chunk, from any replica.
+pub(super) async fn fetch_part(client: &Inner, wanted: Wanted, locations: &Locations) -> Result<Bytes, ClientError> {
     const UNKNOWN: ClientError = ClientError::Nonsense("a chunk of the file is not known");
     let begun = Instant::now();
     let (file, index) = (wanted.chunk.file, wanted.chunk.index);
@@ -77,7 +87,7 @@ pub(super) async fn fetch_chunk(client: &Inner, wanted: Wanted, locations: &Loca
     Err(ClientError::ChunkUnreadable { chunk: wanted.chunk, attempts: failures.into_iter().collect() })
 }
 
-/// Reads a chunk from one replica and checks it.
+/// Reads a part of a chunk from one replica and checks it.
 async fn read_replica(
     client: &Inner,
     wanted: Wanted,
@@ -88,10 +98,12 @@ async fn read_replica(
 ) -> Result<Bytes, TransferFailure> {
     let address = address.ok_or(TransferFailure::NoAddress)?;
     let stall = client.settings.stall_timeout;
-    let seconds = u64::from(wanted.length / BYTES_PER_SECOND_MIN);
+    let blocks = wanted.blocks();
+    let seconds = u64::from(blocks.length / BYTES_PER_SECOND_MIN);
     let deadline = Instant::now() + patience + 2 * stall + Duration::from_secs(seconds);
     let to = Destination { address, role: Role::Storage, node: Some(node) };
-    let request = ReadChunk { chunk: wanted.chunk, epoch: location.epoch, offset: 0, length: wanted.length };
+    let request =
+        ReadChunk { chunk: wanted.chunk, epoch: location.epoch, offset: blocks.offset, length: blocks.length };
     let (mut exchange, answer) = moving(patience, async {
         let mut exchange = client.peers.open(&to, Class::Bulk, &request, deadline).await?;
         exchange.finish().await?;
@@ -101,27 +113,29 @@ async fn read_replica(
     .await?;
     let sums = answer.sums;
     let fits = sums.check_shape().is_ok()
-        && (sums.length, answer.offset, answer.length) == (wanted.length, 0, wanted.length)
+        && (sums.length, answer.offset, answer.length) == (wanted.chunk_length, blocks.offset, blocks.length)
         && sums.checksum() == location.checksum;
     if !fits {
         return Err(TransferFailure::WrongBytes);
     }
-    exchange.expect_payload(u64::from(wanted.length));
-    let mut bytes = BytesMut::with_capacity(wanted.length as usize);
+    exchange.expect_payload(u64::from(blocks.length));
+    let mut bytes = BytesMut::with_capacity(blocks.length as usize);
     while let Some(piece) = moving(stall, exchange.receive_payload(PIECE_BYTES)).await? {
         bytes.extend_from_slice(&piece);
     }
     let trailer: ReadTrailer = moving(stall, exchange.receive_message()).await?;
-    if trailer.length != wanted.length {
+    if trailer.length != blocks.length {
         return Err(TransferFailure::WrongBytes);
     }
-    check_bytes(&client.world.scope, bytes.freeze(), sums).await
+    let bytes = check_bytes(&client.world.scope, bytes.freeze(), blocks.offset, sums).await?;
+    let from = (wanted.part.offset - blocks.offset) as usize;
+    Ok(bytes.slice(from..from + wanted.part.length as usize))
 }
 
-/// Lets bytes pass only if they are those of the sums.
-async fn check_bytes(scope: &Scope, bytes: Bytes, sums: ChunkSums) -> Result<Bytes, TransferFailure> {
+/// Lets whole blocks pass only if they are those of the sums, from `offset` on.
+async fn check_bytes(scope: &Scope, bytes: Bytes, offset: u32, sums: ChunkSums) -> Result<Bytes, TransferFailure> {
     let cheap = bytes.len() <= BLOCK_BYTES as usize;
-    let check = move || if ChunkSums::of(&bytes) == sums { Ok(bytes) } else { Err(TransferFailure::WrongBytes) };
+    let check = move || if sums.are_blocks_at(offset, &bytes) { Ok(bytes) } else { Err(TransferFailure::WrongBytes) };
     if cheap { check() } else { scope.blocking(check).await.unwrap_or(Err(TransferFailure::Stalled)) }
 }
 

@@ -18,6 +18,8 @@ pub struct UploadRequest {
     pub replication: Option<u8>,
     /// Modification time of the source.
     pub modified: WallTime,
+    /// Whether it may replace the version that has the name when the upload begins.
+    pub replace: bool,
     /// Chunks on their way at once, up to [`PARALLEL_MAX`](crate::client::PARALLEL_MAX). Large chunks are fewer, so that
     /// no more than 64 MiB (and at least one chunk) are in memory.
     pub parallel: usize,
@@ -49,6 +51,7 @@ impl UploadRequest {
             chunk_size: ChunkSize::default(),
             replication: None,
             modified,
+            replace: false,
             parallel: PARALLEL_DEFAULT,
             resume: Resume::Never,
         }

@@ -3,6 +3,7 @@
 mod fake;
 mod finding;
 mod metadata;
+mod ranges;
 mod reading;
 mod resuming;
 mod storage;

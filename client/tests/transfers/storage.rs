@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use dfs_core::checksum::ChunkSums;
 use dfs_core::id::{ChunkId, ChunkIndex, Epoch, NodeId};
+use dfs_core::limit::BLOCK_BYTES;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::Request;
 use dfs_core::wire::chunk::{
@@ -50,7 +51,7 @@ pub struct Storage {
 struct State {
     fault: Fault,
     chunks: BTreeMap<(ChunkId, Epoch), (Bytes, ChunkSums)>,
-    reads: u32,
+    reads: Vec<ReadChunk>,
     /// Bytes of payload that came from clients.
     received: u64,
     delay: Duration,
@@ -58,7 +59,8 @@ struct State {
 
 impl Storage {
     pub fn new(node: NodeId) -> Storage {
-        let state = State { fault: Fault::None, chunks: BTreeMap::new(), reads: 0, received: 0, delay: Duration::ZERO };
+        let (fault, delay) = (Fault::None, Duration::ZERO);
+        let state = State { fault, chunks: BTreeMap::new(), reads: Vec::new(), received: 0, delay };
         Storage { node, state: Mutex::new(state) }
     }
 
@@ -83,8 +85,14 @@ impl Storage {
         self.state.lock().unwrap().chunks.keys().map(|(chunk, epoch)| (chunk.index, *epoch)).collect()
     }
 
+    /// How many reads were asked for.
     pub fn reads(&self) -> u32 {
-        self.state.lock().unwrap().reads
+        u32::try_from(self.state.lock().unwrap().reads.len()).unwrap()
+    }
+
+    /// What was asked for since this was asked last.
+    pub fn take_reads(&self) -> Vec<ReadChunk> {
+        std::mem::take(&mut self.state.lock().unwrap().reads)
     }
 
     pub fn stored_bytes(&self) -> u64 {
@@ -221,7 +229,7 @@ async fn read(storage: &Storage, inbound: Inbound) -> Result<(), CallError> {
     let mut exchange = inbound.into_exchange();
     let found = {
         let mut state = storage.state.lock().unwrap();
-        state.reads += 1;
+        state.reads.push(request.clone());
         state.chunks.get(&(request.chunk, request.epoch)).cloned()
     };
     let Some((mut bytes, mut sums)) = found else { return exchange.refuse(Refusal::ChunkMissing).await };
@@ -234,8 +242,11 @@ async fn read(storage: &Storage, inbound: Inbound) -> Result<(), CallError> {
     if storage.fault() == Fault::Lying {
         sums = ChunkSums::of(&bytes);
     }
-    let length = u32::try_from(bytes.len()).unwrap();
-    exchange.send_message(&ReadAnswer { sums, offset: 0, length }).await?;
+    let end = (request.offset + request.length).next_multiple_of(BLOCK_BYTES).min(sums.length);
+    let offset = request.offset / BLOCK_BYTES * BLOCK_BYTES;
+    let length = end - offset;
+    let bytes = bytes.slice(offset as usize..end as usize);
+    exchange.send_message(&ReadAnswer { sums, offset, length }).await?;
     if storage.fault() == Fault::BreaksOff {
         let half = bytes.slice(..bytes.len() / 2);
         return exchange.send_payload(half).await;

@@ -10,7 +10,7 @@ use super::generation::Generations;
 use super::group::GroupRecord;
 use super::record::{FileRecord, FileState, OpenFile, damaged, read, read_referred};
 use super::view::View;
-use super::{Allocation, Outcome, cluster, key, totals, tree, upload};
+use super::{Allocation, Outcome, cluster, key, totals, upload, version};
 use crate::id::{FileId, GroupIndex};
 use crate::limit::{LOCATE_PAGE_MAX, RESUME_CANDIDATES_MAX};
 use crate::name::FileName;
@@ -43,6 +43,7 @@ enum Search {
     Differs(UploadDifference),
     /// It belongs to this run already.
     Ours(FileId, FileRecord, OpenFile),
+    /// It can be handed over, with what this run may do with the name.
     Fits(FileId, FileRecord, OpenFile),
 }
 
@@ -109,7 +110,8 @@ fn search<V: View>(view: &V, request: &ResumeUpload) -> Result<Search, Stop<V::E
     }
     let nodes = totals(view).map_err(Stop::Failed)?.storage_nodes;
     let replication = upload::copies_wanted(request.replication, &settings, nodes)?;
-    tree::check_free(view, &request.name)?;
+    // What the name may be used for is judged anew: this run begins now.
+    let claim = version::claim(view, &request.name, request.replace)?;
     let (start, end) = key::open_uploads(&request.name);
     let pairs =
         view.scan(Bound::Included(&start), Bound::Excluded(&end), RESUME_CANDIDATES_MAX).map_err(Stop::Failed)?;
@@ -121,7 +123,7 @@ fn search<V: View>(view: &V, request: &ResumeUpload) -> Result<Search, Stop<V::E
             return Err(Stop::Failed(damaged::<FileRecord>(&own).into()));
         };
         match difference(request, replication, &record, &open) {
-            None => return Ok(Search::Fits(file, record, open)),
+            None => return Ok(Search::Fits(file, record, OpenFile { claim, ..open })),
             Some(difference) => newest = newest.or(Some(difference)),
         }
     }

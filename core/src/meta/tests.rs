@@ -9,9 +9,11 @@ mod model;
 mod oracle;
 mod overlay;
 mod removal;
+mod rename;
 mod reports;
 mod resume;
 mod upload;
+mod version;
 
 use super::*;
 use crate::checksum::Digest;
@@ -147,6 +149,15 @@ impl Machine {
         }
     }
 
+    pub fn rename(&mut self, request: u128, from: &str, to: &str) -> Result<MovedName, Refusal> {
+        let (request, first_tried) = (RequestId(request), ClusterTime(self.now));
+        let request = MoveName { request, first_tried, from: name(from), to: name(to) };
+        match self.apply(Command::Move { request })? {
+            Outcome::Moved(moved) => Ok(moved),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Uploads `chunks` full chunks in one group with copies on nodes 1 and 2.
     pub fn upload(&mut self, text: &str, chunks: u32) -> FileInfo {
         let nonce = 1000 + self.log.len() as u128;
@@ -156,6 +167,12 @@ impl Machine {
         let reports = vec![report(0, 1, (0..chunks).map(|index| chunk(index, CHUNK, 0, &[1, 2])).collect())];
         let reports = if chunks == 0 { vec![] } else { reports };
         self.commit(commit_request(created.file, nonce, u64::from(chunks * CHUNK), reports)).unwrap()
+    }
+
+    /// Opens an upload without chunks that may replace the version that has the name.
+    pub fn open_over(&mut self, nonce: u128, text: &str) -> FileId {
+        let request = CreateFile { size_hint: Some(0), replace: true, ..create_request(nonce, text) };
+        self.create(request, &[]).unwrap().file
     }
 
     /// An open upload with its first group on nodes 1, 2 and 3.
@@ -207,13 +224,14 @@ pub fn create_request(nonce: u128, text: &str) -> CreateFile {
         replication: None,
         size_hint: None,
         modified: WallTime(1_700_000_000_000),
+        replace: false,
     }
 }
 
 /// A run that finds a source of so many bytes where [`create_request`] found it.
 pub fn resume_request(nonce: u128, text: &str, size: u64) -> ResumeUpload {
-    let CreateFile { nonce, name, chunk_size, replication, modified, .. } = create_request(nonce, text);
-    ResumeUpload { nonce, name, size, modified, chunk_size, replication }
+    let CreateFile { nonce, name, chunk_size, replication, modified, replace, .. } = create_request(nonce, text);
+    ResumeUpload { nonce, name, size, modified, chunk_size, replication, replace }
 }
 
 pub fn allocate_request(file: FileId, nonce: u128, group: u32, epoch: u32) -> AllocateGroup {

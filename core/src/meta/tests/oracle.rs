@@ -11,14 +11,18 @@ const NODES: u64 = 4;
 const SIZE: u64 = 300_000;
 const NAMES: [&str; 8] = ["a", "b", "a/b", "a/b/c", "a!", "a/d", "a0", "e/f/g"];
 
+/// What is moved, and where to: files and directories.
+const PLACES: [&str; 12] = ["a", "b", "a/b", "a/b/c", "a!", "a/d", "a0", "e/f/g", "e", "e/f", "h", "h/i/j"];
+
 /// What is done; numbers are taken modulo what there is.
 #[derive(Clone, Debug)]
 enum Step {
-    Create { nonce: u8, name: usize, empty: bool, sized: bool, nodes: Vec<NodeId> },
+    Create { nonce: u8, name: usize, empty: bool, sized: bool, replace: bool, nodes: Vec<NodeId> },
     Allocate { nonce: u8, group: u32, raise: u32, nodes: Vec<NodeId>, reports: Vec<Reports> },
     Commit { nonce: u8, complete: bool, size: u64, reports: Vec<Reports> },
     Delete { request: u8, name: usize, by_id: bool },
-    Resume { nonce: u8, name: usize, sized: bool },
+    Move { request: u8, from: usize, to: usize },
+    Resume { nonce: u8, name: usize, sized: bool, replace: bool },
     Late { nonce: u8, reports: Vec<Reports> },
     Again { step: prop::sample::Index },
     Wait { minutes: u64 },
@@ -55,16 +59,20 @@ fn reports() -> impl Strategy<Value = Vec<Reports>> {
 fn step() -> impl Strategy<Value = Step> {
     let name = 0..NAMES.len();
     prop_oneof![
-        4 => (0_u8..4, name.clone(), any::<bool>(), any::<bool>(), placement())
-            .prop_map(|(nonce, name, empty, sized, nodes)| Step::Create { nonce, name, empty, sized, nodes }),
-        2 => (0_u8..4, name.clone(), prop::bool::weighted(0.8))
-            .prop_map(|(nonce, name, sized)| Step::Resume { nonce, name, sized }),
+        4 => (0_u8..4, name.clone(), any::<bool>(), any::<bool>(), any::<bool>(), placement())
+            .prop_map(|(nonce, name, empty, sized, replace, nodes)| {
+                Step::Create { nonce, name, empty, sized, replace, nodes }
+            }),
+        2 => (0_u8..4, name.clone(), prop::bool::weighted(0.8), any::<bool>())
+            .prop_map(|(nonce, name, sized, replace)| Step::Resume { nonce, name, sized, replace }),
         6 => (0_u8..4, 0_u32..3, 0_u32..3, placement(), reports()).prop_map(|(nonce, group, raise, nodes, reports)| {
             Step::Allocate { nonce, group, raise, nodes, reports }
         }),
         6 => (0_u8..4, prop::bool::weighted(0.9), 0_u64..400_000, reports())
             .prop_map(|(nonce, complete, size, reports)| Step::Commit { nonce, complete, size, reports }),
         3 => (0_u8..6, name, any::<bool>()).prop_map(|(request, name, by_id)| Step::Delete { request, name, by_id }),
+        2 => (0_u8..6, 0..PLACES.len(), 0..PLACES.len())
+            .prop_map(|(request, from, to)| Step::Move { request, from, to }),
         3 => (0_u8..4, reports()).prop_map(|(nonce, reports)| Step::Late { nonce, reports }),
         4 => any::<prop::sample::Index>().prop_map(|step| Step::Again { step }),
         1 => (1_u64..10).prop_map(|minutes| Step::Wait { minutes }),
@@ -83,15 +91,16 @@ fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
         reports.iter().map(told).collect()
     };
     match step {
-        Step::Create { nonce, name, empty, sized, nodes } => {
-            let request = create_request((*nonce).into(), NAMES[*name]);
+        Step::Create { nonce, name, empty, sized, replace, nodes } => {
+            let request = CreateFile { replace: *replace, ..create_request((*nonce).into(), NAMES[*name]) };
             let nodes = if *empty { vec![] } else { nodes.clone() };
             let size_hint = if *empty { Some(0) } else { sized.then_some(SIZE) };
             Command::Create { request: CreateFile { size_hint, ..request }, nodes }
         }
-        Step::Resume { nonce, name, sized } => {
+        Step::Resume { nonce, name, sized, replace } => {
             let size = if *sized { SIZE } else { 0 };
-            Command::Resume { request: resume_request((*nonce).into(), NAMES[*name], size) }
+            let request = resume_request((*nonce).into(), NAMES[*name], size);
+            Command::Resume { request: ResumeUpload { replace: *replace, ..request } }
         }
         Step::Allocate { nonce, group, raise, nodes, reports } => {
             let request = allocate_request(file(*nonce), (*nonce).into(), *group, 1 + raise);
@@ -110,6 +119,11 @@ fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
             let target = if *by_id { FileTarget::Id(id) } else { by_name(NAMES[*name]) };
             let (request, first_tried) = (RequestId((*request).into()), ClusterTime(model.now));
             Command::Delete { request: DeleteFile { request, first_tried, target } }
+        }
+        Step::Move { request, from, to } => {
+            let (request, first_tried) = (RequestId((*request).into()), ClusterTime(model.now));
+            let (from, to) = (name(PLACES[*from]), name(PLACES[*to]));
+            Command::Move { request: MoveName { request, first_tried, from, to } }
         }
         Step::Late { nonce, reports } => {
             let file = file(*nonce);
@@ -135,6 +149,7 @@ fn expected(model: &mut Model, command: &Command) -> Result<Outcome, Refusal> {
         Command::Allocate { request, nodes } => model.allocate(request, nodes).map(Outcome::Allocated),
         Command::Commit { request } => model.commit(request).map(Outcome::Committed),
         Command::Delete { request } => model.delete(request).map(Outcome::Deleted),
+        Command::Move { request } => model.rename(request).map(Outcome::Moved),
         Command::RecordCopies { reports, .. } => {
             model.record_copies(reports);
             Ok(Outcome::Recorded { taken: reports.len() as u32 })
@@ -142,6 +157,7 @@ fn expected(model: &mut Model, command: &Command) -> Result<Outcome, Refusal> {
         Command::Resume { request } => model.resume(request).map(Outcome::Resumed),
         Command::Register { .. } => Ok(Outcome::Registered { incarnation: Incarnation(1) }),
         Command::Initialise { .. } | Command::Tick => Ok(Outcome::Done),
+        Command::ChangeSettings { .. } => unreachable!("the histories leave the settings alone"),
     }
 }
 
@@ -151,9 +167,10 @@ fn check(machine: &Machine, model: &Model) -> Result<(), TestCaseError> {
     prop_assert_eq!(machine.list("", None, 1000).files, visible.clone());
     for info in &visible {
         prop_assert_eq!(machine.stat(info.name.as_str()), Ok(info.clone()));
-        prop_assert_eq!(stat(&machine.state, &FileTarget::Id(info.file)).unwrap(), Ok(info.clone()));
     }
     for file in model.uploads.keys() {
+        let found = stat(&machine.state, &FileTarget::Id(*file)).unwrap();
+        prop_assert_eq!(found.ok(), model.readable(*file).map(|size| model.info(*file, size)), "file {}", file);
         let located = locate(&machine.state, &LocateGroups { file: *file, first: GroupIndex(0), limit: 64 }).unwrap();
         let located = located.ok().map(|mut groups| {
             groups.iter_mut().for_each(|group| group.holders.sort_by_key(|holder| holder.node));
@@ -256,8 +273,11 @@ fn the_random_lives_reach_every_answer() {
         "Ok(Resumed(Nothing",
         "Ok(Resumed(Other",
         "Ok(Resumed(Resumed",
+        "Ok(Moved(File",
+        "Ok(Moved(Directory",
         "Err(NameExists",
         "Err(NameConflict",
+        "Err(Replaced",
         "Err(StaleEpoch",
         "Err(BadReport",
         "Err(Incomplete",

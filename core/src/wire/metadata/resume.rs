@@ -25,6 +25,8 @@ pub struct ResumeUpload {
     pub chunk_size: ChunkSize,
     /// Copies of each chunk; the cluster's setting where absent.
     pub replication: Option<u8>,
+    /// Whether it may replace the version that has the name now.
+    pub replace: bool,
 }
 
 /// What there is to go on with.

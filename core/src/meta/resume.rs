@@ -3,12 +3,12 @@
 //! Open uploads are kept by name, the newest first; an upload is entered when it is created and leaves when it is
 //! committed. Which one fits is told from its record: the name, the size and modification time of the source, the chunk
 //! size and the copies. Taking over exchanges the nonce, so that the earlier run can neither place, report nor commit
-//! any more.
+//! any more; and it claims the name anew, because what the later run may replace is what its user sees now.
 
 use super::draft::{Draft, Stop, settle};
 use super::generation::Generations;
 use super::group::GroupRecord;
-use super::record::{FileRecord, FileState, OpenFile, damaged, read, read_referred};
+use super::record::{Claim, FileRecord, FileState, OpenFile, damaged, read, read_referred};
 use super::view::View;
 use super::{Allocation, Outcome, cluster, key, totals, upload, version};
 use crate::id::{FileId, GroupIndex};
@@ -43,8 +43,8 @@ enum Search {
     Differs(UploadDifference),
     /// It belongs to this run already.
     Ours(FileId, FileRecord, OpenFile),
-    /// It can be handed over, with what this run may do with the name.
-    Fits(FileId, FileRecord, OpenFile),
+    /// It can be taken over, with this claim on its name.
+    Fits(FileId, FileRecord, OpenFile, Claim),
 }
 
 /// Enters an upload among those that can be resumed.
@@ -64,11 +64,11 @@ pub fn resume<V: View>(draft: &mut Draft<'_, V>, request: &ResumeUpload) -> Resu
         Search::Nothing => FoundUpload::Nothing,
         Search::Differs(difference) => FoundUpload::Other(difference),
         Search::Ours(file, record, open) => FoundUpload::Resumed(resumed(file, &record, &open)),
-        Search::Fits(file, record, open) => {
+        Search::Fits(file, record, open, claim) => {
             let answer = resumed(file, &record, &open);
             draft.delete(key::nonce(open.nonce));
             draft.put(key::nonce(request.nonce), &file);
-            let open = OpenFile { nonce: request.nonce, progress: draft.counters.time, ..open };
+            let open = OpenFile { nonce: request.nonce, progress: draft.counters.time, claim, ..open };
             draft.put(key::file(file), &FileRecord { state: FileState::Open(open), ..record });
             FoundUpload::Resumed(answer)
         }
@@ -110,7 +110,6 @@ fn search<V: View>(view: &V, request: &ResumeUpload) -> Result<Search, Stop<V::E
     }
     let nodes = totals(view).map_err(Stop::Failed)?.storage_nodes;
     let replication = upload::copies_wanted(request.replication, &settings, nodes)?;
-    // What the name may be used for is judged anew: this run begins now.
     let claim = version::claim(view, &request.name, request.replace)?;
     let (start, end) = key::open_uploads(&request.name);
     let pairs =
@@ -123,7 +122,7 @@ fn search<V: View>(view: &V, request: &ResumeUpload) -> Result<Search, Stop<V::E
             return Err(Stop::Failed(damaged::<FileRecord>(&own).into()));
         };
         match difference(request, replication, &record, &open) {
-            None => return Ok(Search::Fits(file, record, OpenFile { claim, ..open })),
+            None => return Ok(Search::Fits(file, record, open, claim)),
             Some(difference) => newest = newest.or(Some(difference)),
         }
     }

@@ -1,5 +1,6 @@
 //! Everything that can go wrong for a user of the client, on one page.
 
+use crate::source::SourceChanged;
 use dfs_core::id::{ChunkId, FileId, NodeId};
 use dfs_core::name::FileName;
 use dfs_core::range::BeyondEnd;
@@ -117,6 +118,12 @@ pub enum ClientError {
     /// The bytes to upload cannot be read.
     #[error("cannot read what is to be uploaded: {0}")]
     Source(io::Error),
+    /// The source is not any more what it was when it was opened.
+    #[error("{what} changed while it was uploaded; nothing of it is visible\nupload it again when nobody writes to it")]
+    SourceChanged {
+        /// The source, such as a path.
+        what: String,
+    },
     /// The source gave more or fewer bytes than it had said.
     #[error("the source gave {given} bytes, but had said {said}; it changed while it was read")]
     SourceSize {
@@ -148,6 +155,8 @@ pub enum ErrorKind {
     Storage,
     /// The local source or sink failed.
     Local,
+    /// The local source changed while it was read: upload it again.
+    Changed,
 }
 
 impl ClientError {
@@ -169,11 +178,18 @@ impl ClientError {
             ClientError::TooFewNodes { .. }
             | ClientError::ChunkUnwritable { .. }
             | ClientError::ChunkUnreadable { .. } => ErrorKind::Storage,
-            ClientError::Bind(_)
-            | ClientError::Source(_)
-            | ClientError::SourceSize { .. }
-            | ClientError::Sink(_)
-            | ClientError::Stopped => ErrorKind::Local,
+            ClientError::SourceChanged { .. } | ClientError::SourceSize { .. } => ErrorKind::Changed,
+            ClientError::Bind(_) | ClientError::Source(_) | ClientError::Sink(_) | ClientError::Stopped => {
+                ErrorKind::Local
+            }
+        }
+    }
+
+    /// What a source that cannot be read means.
+    pub(crate) fn of_source(error: io::Error) -> ClientError {
+        match error.downcast::<SourceChanged>() {
+            Ok(SourceChanged { what }) => ClientError::SourceChanged { what },
+            Err(error) => ClientError::Source(error),
         }
     }
 

@@ -65,5 +65,5 @@ pub use listing::Listing;
 pub use progress::{LeftBehind, Progress};
 pub use settings::ClientSettings;
 pub use sink::{Sink, WriterSink};
-pub use source::{FileSource, PipeSource, Source};
+pub use source::{FileSource, PipeSource, Source, SourceChanged};
 pub use upload::{Resume, UploadRequest};

@@ -20,8 +20,8 @@ pub trait Source: Send {
     /// The next bytes, at least one and at most `max`; none at the end.
     ///
     /// # Errors
-    /// The source cannot be read, or has changed since it was opened. The upload ends with
-    /// [`ClientError::Source`](crate::ClientError::Source).
+    /// The source cannot be read. The upload ends with [`ClientError::Source`](crate::ClientError::Source), or with
+    /// [`ClientError::SourceChanged`](crate::ClientError::SourceChanged) if the error has a [`SourceChanged`] inside.
     fn read(&mut self, max: usize) -> impl Future<Output = io::Result<Bytes>> + Send;
 
     /// Leaves out the next `bytes` bytes, which are there: an earlier run of the upload has sent them.
@@ -54,6 +54,20 @@ impl Source for Bytes {
     }
 }
 
+/// What a source has inside its error when it is not any more what it was when it was opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} changed while it was read")]
+pub struct SourceChanged {
+    /// What a user calls the source, such as its path.
+    pub what: String,
+}
+
+impl From<SourceChanged> for io::Error {
+    fn from(changed: SourceChanged) -> io::Error {
+        io::Error::other(changed)
+    }
+}
+
 /// A regular file, read from its beginning. If it changes while it is read, the upload fails.
 #[derive(Debug)]
 pub struct FileSource {
@@ -62,6 +76,8 @@ pub struct FileSource {
     size: u64,
     modified: Option<SystemTime>,
     remaining: u64,
+    /// Whether it was found unchanged after its last byte was read.
+    is_checked: bool,
 }
 
 impl FileSource {
@@ -90,6 +106,7 @@ impl FileSource {
             size: metadata.len(),
             modified: metadata.modified().ok(),
             remaining: metadata.len(),
+            is_checked: false,
         })
     }
 
@@ -100,15 +117,21 @@ impl FileSource {
     }
 
     fn changed(&self) -> io::Error {
-        let path = self.path.display();
-        let size = self.size;
-        io::Error::other(format!("{path} changed while it was read (it had {size} bytes); upload it again"))
+        SourceChanged { what: self.path.display().to_string() }.into()
     }
 
     /// So many bytes are read. With the last of them the file must still be what it was.
     async fn take_away(&mut self, bytes: u64) -> io::Result<()> {
         self.remaining -= bytes;
-        if self.remaining == 0 { self.check_unchanged().await } else { Ok(()) }
+        self.check_at_end().await
+    }
+
+    async fn check_at_end(&mut self) -> io::Result<()> {
+        if self.remaining == 0 && !self.is_checked {
+            self.check_unchanged().await?;
+            self.is_checked = true;
+        }
+        Ok(())
     }
 
     /// Looks whether the file is still as it was when it was opened.
@@ -127,6 +150,7 @@ impl Source for FileSource {
     async fn read(&mut self, max: usize) -> io::Result<Bytes> {
         let wanted = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(max);
         if wanted == 0 {
+            self.check_at_end().await?;
             return Ok(Bytes::new());
         }
         let bytes = self.reader.read(wanted).await?;
@@ -231,13 +255,15 @@ mod tests {
         let world = World::production("test");
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&[7; 1000]).unwrap();
-        for new_length in [1001, 10] {
-            file.as_file().set_len(1000).unwrap();
+        for (length, new_length) in [(1000, 1001), (1000, 10), (0, 1)] {
+            file.as_file().set_len(length).unwrap();
             let mut source = FileSource::open(&world.scope, file.path()).await.unwrap();
-            source.read(100).await.unwrap();
+            if length > 0 {
+                source.read(100).await.unwrap();
+            }
             file.as_file().set_len(new_length).unwrap();
-            let error = drain(&mut source).await.unwrap_err().to_string();
-            assert!(error.contains(&file.path().display().to_string()), "{error}");
+            let error = drain(&mut source).await.unwrap_err().downcast::<SourceChanged>().unwrap();
+            assert_eq!(error.what, file.path().display().to_string());
         }
     }
 
@@ -258,7 +284,7 @@ mod tests {
         assert!(Bytes::from_static(b"short").skip(6).await.is_err());
         let mut changing = FileSource::open(&world.scope, file.path()).await.unwrap();
         file.as_file().set_len(10).unwrap();
-        assert!(changing.skip(2_500_000).await.unwrap_err().to_string().contains("changed while it was read"));
+        changing.skip(2_500_000).await.unwrap_err().downcast::<SourceChanged>().unwrap();
     }
 
     #[tokio::test]

@@ -26,17 +26,24 @@ fn bytes_read(child: &Child) -> u64 {
     read.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0)
 }
 
-/// Begins an upload and ends it with a signal when it is about half done.
-fn interrupted(cluster: &Cluster, file: &Path, name: &str, signal: Signal) -> Ran {
+/// Begins an upload and does something when it is about half done; answers how it ended.
+fn half_done(cluster: &Cluster, file: &Path, name: &str, then: impl FnOnce(&Child)) -> Ran {
     let mut command = cluster.command(&arguments(file, name));
-    let mut child: Child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until("half of the upload is done", || {
         assert!(child.try_wait().unwrap().is_none(), "the upload ended before it could be interrupted");
         bytes_read(&child) >= (CHUNKS * CHUNK / 2) as u64
     });
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    kill_process(pid, signal).unwrap();
+    then(&child);
     Ran::from(finish(child, PATIENCE))
+}
+
+/// Begins an upload and ends it with a signal when it is about half done.
+fn interrupted(cluster: &Cluster, file: &Path, name: &str, signal: Signal) -> Ran {
+    half_done(cluster, file, name, |child| {
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+    })
 }
 
 fn json(ran: &Ran) -> serde_json::Value {
@@ -96,4 +103,21 @@ fn an_interrupted_upload_says_how_to_go_on_and_a_changed_source_begins_anew() {
     assert!(ran.err.contains("of 200 chunks are there"), "{}", ran.err);
     assert!(ran.err.contains("1 of the chunks that were there had other bytes"), "{}", ran.err);
     assert!(cluster.get("compared") == changed);
+}
+
+/// A source that changes while it is uploaded is noticed and named, whatever changed of it.
+#[test]
+fn a_file_that_changes_while_it_is_uploaded_is_named_and_nothing_is_visible() {
+    let cluster = Cluster::start(1, 1);
+    let scratch = cluster.scratch();
+    let (file, content) = (scratch.path().join("source"), bytes(CHUNKS * CHUNK, 17));
+    let open = || std::fs::File::options().write(true).open(&file).unwrap();
+    let longer = || open().set_len((CHUNKS * CHUNK + 1) as u64).unwrap();
+    let shorter = || open().set_len((CHUNKS * CHUNK - 1) as u64).unwrap();
+    let touched = || open().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    for change in [&longer as &dyn Fn(), &shorter, &touched] {
+        std::fs::write(&file, &content).unwrap();
+        half_done(&cluster, &file, "changing", |_| change()).fails(9, file.to_str().unwrap());
+        assert!(cluster.names("").is_empty());
+    }
 }

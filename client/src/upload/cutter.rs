@@ -60,7 +60,7 @@ impl<S: Source> Cutter<S> {
         if length == 0 {
             return Ok(None);
         }
-        self.source.skip(u64::from(length)).await.map_err(ClientError::Source)?;
+        self.source.skip(u64::from(length)).await.map_err(ClientError::of_source)?;
         self.given += u64::from(length);
         self.next += 1;
         Ok(Some(index))
@@ -98,7 +98,7 @@ impl<S: Source> Cutter<S> {
         let mut pieces = Vec::new();
         let mut missing = wanted;
         while missing > 0 {
-            let piece = self.source.read(missing).await.map_err(ClientError::Source)?;
+            let piece = self.source.read(missing).await.map_err(ClientError::of_source)?;
             if piece.is_empty() {
                 break;
             }

@@ -109,6 +109,23 @@ impl OpenUpload {
         }
     }
 }
+/// A file that was stored, as `upload` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Uploaded {
+    /// The file.
+    #[serde(flatten)]
+    pub file: File,
+    /// Chunks that an earlier run had stored and that were not sent again.
+    pub resumed_chunks: u64,
+}
+
+impl Uploaded {
+    /// The JSON form of an upload.
+    #[must_use]
+    pub fn of(file: &FileInfo, resumed_chunks: u64) -> Uploaded {
+        Uploaded { file: File::of(file), resumed_chunks }
+    }
+}
 
 /// A file with its groups, as `stat` writes it.
 #[derive(Clone, Debug, Serialize)]

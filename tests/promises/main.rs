@@ -12,3 +12,4 @@ mod metadata;
 mod names;
 mod operation;
 mod security;
+mod uploads;

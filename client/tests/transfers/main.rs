@@ -5,5 +5,6 @@ mod finding;
 mod metadata;
 mod ranges;
 mod reading;
+mod resuming;
 mod storage;
 mod writing;

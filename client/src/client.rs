@@ -4,6 +4,7 @@ use crate::download::{self, DownloadRequest};
 use crate::error::{ClientError, Subject};
 use crate::leader::Leader;
 use crate::listing::Listing;
+use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::settings::ClientSettings;
 use crate::sink::Sink;
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     pub(crate) peers: Peers,
     pub(crate) leader: Leader,
     pub(crate) standing: Standing,
+    pub(crate) pace: Pace,
     endpoint: Endpoint,
 }
 
@@ -77,8 +79,8 @@ impl Client {
         let endpoint = Endpoint::bind(world, identity, EndpointSettings { listen, ..EndpointSettings::default() })?;
         let leader = Leader::new(endpoint.clone(), world.entropy.clone(), seeds, settings.clone());
         let peers = endpoint.peers();
-        let (world, standing) = (world.clone(), Standing::default());
-        Ok(Client(Arc::new(Inner { world, settings, peers, leader, standing, endpoint })))
+        let (world, standing, pace) = (world.clone(), Standing::default(), Pace::default());
+        Ok(Client(Arc::new(Inner { world, settings, peers, leader, standing, pace, endpoint })))
     }
 
     /// Uploads what `source` gives. The file is visible under its name from when this returns, whole and with at least a

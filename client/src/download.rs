@@ -9,6 +9,8 @@
 
 mod fetch;
 mod locations;
+mod race;
+mod replica;
 mod replicas;
 
 use crate::client::{Inner, PARALLEL_DEFAULT, PARALLEL_MAX};
@@ -125,11 +127,11 @@ async fn read_span(
         if page.number != number {
             page = Page { number, first: index.group(), cell: Arc::default() };
         }
-        let page = page.clone();
+        let (page, in_flight) = (page.clone(), in_flight.clone());
         reads.push_back(async move {
             let locate = || locate_page(client, info.file, &page, last);
             let locations = page.cell.get_or_try_init(locate).await?;
-            Ok((fetch_part(client, wanted, locations).await?, memory))
+            Ok((fetch_part(client, wanted, locations, &in_flight).await?, memory))
         });
     }
     while !reads.is_empty() {

@@ -51,6 +51,7 @@ mod error;
 mod in_flight;
 mod leader;
 mod listing;
+mod pace;
 mod progress;
 mod settings;
 mod sink;

@@ -11,3 +11,4 @@ mod house;
 mod metadata;
 mod operation;
 mod security;
+mod slow;

@@ -2,6 +2,7 @@
 
 mod fake;
 mod finding;
+mod hedging;
 mod metadata;
 mod ranges;
 mod reading;

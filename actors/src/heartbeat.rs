@@ -10,7 +10,7 @@
 //! says that a newer incarnation has registered, or that the cluster is another one, ends the node: the actor fails,
 //! and fails again when restarted, until its tree gives up with that reason.
 
-use crate::chunk_store::ChunkStore;
+use crate::chunk_store::{ChunkStore, StoreError};
 use crate::metadata_link::MetadataLink;
 use crate::replicator::ReplicatorHandle;
 use crate::seat::Seat;
@@ -131,7 +131,7 @@ impl HeartbeatState {
         Instant::now() + self.arguments.world.entropy.jitter(RETRY_AFTER)
     }
 
-    async fn registered(&mut self, registered: &Registered) -> Result<(), ActorProcessingErr> {
+    async fn registered(&mut self, registered: &Registered) -> Result<(), StoreError> {
         let arguments = &self.arguments;
         arguments.store.set_cluster(registered.cluster).await?;
         arguments.endpoint.set_cluster(registered.cluster);
@@ -195,9 +195,16 @@ impl Actor for HeartbeatActor {
                 }
             }
             HeartbeatMessage::Registered(mut link, Ok(registered)) => {
-                state.registered(&registered).await?;
                 link.learn(registered.members.iter().map(|member| member.address));
-                state.calling = state.beat(&me, link, Instant::now());
+                state.calling = match state.registered(&registered).await {
+                    Ok(()) => state.beat(&me, link, Instant::now()),
+                    // A new node has to keep whose it is before it may serve, and will once there is room.
+                    Err(error @ StoreError::Full) => {
+                        tracing::warn!(%error, "cannot keep the cluster's id yet; trying on");
+                        state.arguments.register(&me, link, state.soon())
+                    }
+                    Err(error) => return Err(error.into()),
+                };
             }
             HeartbeatMessage::Registered(link, Err(error)) => {
                 fail_if_final(&error)?;
@@ -208,6 +215,7 @@ impl Actor for HeartbeatActor {
                 link.learn(answer.members.iter().map(|member| member.address));
                 let taken = (answer.reports_taken as usize).min(state.late.len());
                 state.late.drain(..taken);
+                state.interval = answer.settings.beat_interval();
                 state.obey(answer.orders);
                 let next = if state.late.is_empty() { Instant::now() + state.interval } else { state.soon() };
                 state.calling = state.beat(&me, link, next);

@@ -20,8 +20,8 @@ use dfs_core::id::Role;
 use dfs_core::limit::METADATA_REQUESTS_MAX;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::metadata::{
-    AllocateGroup, ClusterStatus, CommitFile, CreateFile, DeleteFile, ListFiles, ListNodes, LocateGroups, StatFile,
-    WhoLeads,
+    AllocateGroup, ChangeSettings, ClusterStatus, CommitFile, CreateFile, DeleteFile, ListFiles, ListNodes,
+    LocateGroups, MoveName, ShowSettings, StatFile, WhoLeads,
 };
 use dfs_core::wire::{Request, Service};
 use dfs_transport::endpoint::Inbound;
@@ -94,9 +94,12 @@ impl NamespaceArguments {
             ListFiles::METHOD => respond(inbound, |request, _| self.list(request)).await,
             LocateGroups::METHOD => respond(inbound, |request, _| self.locate(request)).await,
             DeleteFile::METHOD => respond(inbound, |request, _| self.delete(request)).await,
+            MoveName::METHOD => respond(inbound, |request, _| self.move_name(request)).await,
             WhoLeads::METHOD => respond(inbound, |WhoLeads {}, _| async { Ok(self.raft.leadership()) }).await,
             ListNodes::METHOD => respond(inbound, |request, deadline| self.nodes(request, deadline)).await,
             ClusterStatus::METHOD => respond(inbound, |request, deadline| self.status(request, deadline)).await,
+            ShowSettings::METHOD => respond(inbound, |ShowSettings {}, _| self.settings()).await,
+            ChangeSettings::METHOD => respond(inbound, |request, _| self.change_settings(request)).await,
             _ => drop(inbound.exchange.refuse(Refusal::UnknownMethod).await),
         }
     }

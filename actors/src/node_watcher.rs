@@ -49,6 +49,8 @@ pub enum WatcherMessage {
     Serve(Admitted),
     /// This node became leader of a cluster with these settings.
     Leads(ClusterSettings),
+    /// The settings of the cluster that this node leads have changed to these.
+    Changed(ClusterSettings),
     /// This node does not lead.
     Follows,
     /// A beat of the current incarnation arrived.
@@ -109,11 +111,38 @@ pub struct WatcherState {
     started: Instant,
     /// The evidence, while this node leads.
     watch: Option<Watch>,
+    /// The settings that it goes by, while this node leads.
+    settings: Option<ClusterSettings>,
+    /// Settings that it goes by from a time on, once every node has heard of them.
+    awaited: Option<(Duration, ClusterSettings)>,
     #[allow(dead_code, reason = "held: it ends with the actor")]
     leadership: OwnedTask<()>,
 }
 
 impl WatcherState {
+    fn leads(&mut self, settings: ClusterSettings, now: Duration) {
+        self.watch = Some(Watch::new(&settings, now));
+        self.settings = Some(settings);
+        self.awaited = None;
+    }
+
+    /// Goes by the longer of the old and the new windows, until every node must have beaten once more.
+    fn change(&mut self, settings: ClusterSettings, now: Duration) {
+        let (Some(watch), Some(old)) = (&mut self.watch, &self.settings) else { return };
+        let lenient = settings.lenient(old);
+        watch.follow(&lenient);
+        self.awaited = Some((now.saturating_add(old.suspect_after()), settings));
+        self.settings = Some(lenient);
+    }
+
+    /// Goes by awaited settings if it is time.
+    fn follow_awaited(&mut self, now: Duration) {
+        if let Some((_, settings)) = self.awaited.take_if(|(at, _)| *at <= now) {
+            self.watch.iter_mut().for_each(|watch| watch.follow(&settings));
+            self.settings = Some(settings);
+        }
+    }
+
     fn evidence(&self, node: NodeId) -> NodeEvidence {
         let now = self.started.elapsed();
         match &self.watch {
@@ -139,7 +168,8 @@ impl Actor for NodeWatcher {
     ) -> Result<WatcherState, ActorProcessingErr> {
         let following = follow_leadership(arguments.raft.clone(), arguments.scope.clone(), me);
         let leadership = arguments.scope.spawn(following).owned();
-        Ok(WatcherState { arguments, started: Instant::now(), watch: None, leadership })
+        let started = Instant::now();
+        Ok(WatcherState { arguments, started, watch: None, settings: None, awaited: None, leadership })
     }
 
     async fn handle(
@@ -149,12 +179,14 @@ impl Actor for NodeWatcher {
         state: &mut WatcherState,
     ) -> Result<(), ActorProcessingErr> {
         let now = state.started.elapsed();
+        state.follow_awaited(now);
         match message {
             WatcherMessage::Serve(admitted) => {
                 let arguments = state.arguments.clone();
                 admitted.serve(&state.arguments.scope, |inbound| async move { arguments.serve(inbound, &me).await });
             }
-            WatcherMessage::Leads(settings) => state.watch = Some(Watch::new(&settings, now)),
+            WatcherMessage::Leads(settings) => state.leads(settings, now),
+            WatcherMessage::Changed(settings) => state.change(settings, now),
             WatcherMessage::Follows => {
                 state.watch = None;
                 state.arguments.repair.deposed();
@@ -184,10 +216,11 @@ impl Actor for NodeWatcher {
 async fn follow_leadership(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherMessage>) {
     let mut states = raft.states();
     let mut leads_in: Option<u64> = None;
+    let mut told: Option<ClusterSettings> = None;
     loop {
-        let (leading, term) = {
+        let (leading, term, present) = {
             let state = states.borrow_and_update();
-            (state.leads(), state.term)
+            (state.leads(), state.term, state.settings.clone())
         };
         let mut known = true;
         if !leading {
@@ -203,11 +236,16 @@ async fn follow_leadership(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherM
             {
                 leads_in = Some(term);
                 tracing::info!(term, "this node leads the metadata cluster");
+                told = Some(settings.clone());
                 let _ = me.send_message(WatcherMessage::Leads(settings));
             } else {
                 // Nothing need change before a quorum answers again.
                 known = false;
             }
+        } else if let Some(present) = present.filter(|present| told.as_ref() != Some(present)) {
+            tracing::info!(settings = ?present, "the settings of the cluster have changed");
+            told = Some(present.clone());
+            let _ = me.send_message(WatcherMessage::Changed(present));
         }
         let change = states.changed();
         let changed = if known { change.await } else { timeout(BARRIER_RETRY, change).await.unwrap_or(Ok(())) };
@@ -296,7 +334,8 @@ impl WatcherArguments {
             }
         }
         let orders = self.repair.beat(node, beat.receipts, inbound.deadline).await?;
-        let leadership = self.raft.leadership();
-        Ok(BeatAnswer { cluster_time: leadership.cluster_time, members: leadership.members, reports_taken, orders })
+        let state = self.raft.state();
+        let settings = state.settings.ok_or(Refusal::Unavailable)?;
+        Ok(BeatAnswer { cluster_time: state.cluster_time, members: state.members, reports_taken, orders, settings })
     }
 }

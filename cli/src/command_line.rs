@@ -73,6 +73,7 @@ mod tests {
             "dfs-cli certs show certs/ca.pem",
             "dfs-cli upload --file a --name b --replication 2 --chunk-size 1MiB --parallel 4",
             "dfs-cli upload -f - -n b --cluster here",
+            "dfs-cli upload -f a -n b --overwrite",
             "dfs-cli download --name b --out - --parallel 4",
             "dfs-cli download -n b -o c",
             "dfs-cli download -n b --range 0-1023",
@@ -80,6 +81,7 @@ mod tests {
             "dfs-cli list --prefix photos/ --limit 10 --json",
             "dfs-cli list -p photos/",
             "dfs-cli stat --name b --json",
+            "dfs-cli move --from a --to b/c",
             "dfs-cli delete --name b",
             "dfs-cli delete --id 7",
             "dfs-cli status --json",
@@ -88,6 +90,11 @@ mod tests {
             "dfs-cli sim",
             "dfs-cli sim --help",
             "dfs-cli sim run storm --seed 7 --json",
+            "dfs-cli settings show --json",
+            "dfs-cli settings set beat_interval_ms=1s dead_after_ms=5min",
+            "dfs-cli completions zsh",
+            "dfs-cli man",
+            "dfs-cli man --dir man1",
         ] {
             parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -109,12 +116,18 @@ mod tests {
             ("dfs-cli download -n a//b", "empty components"),
             ("dfs-cli download -n a --range 5-4", "not a range"),
             ("dfs-cli stat -n ../b", "'.' or '..'"),
+            ("dfs-cli move --from a", "--to <NAME>"),
+            ("dfs-cli move --from a --to ../b", "'.' or '..'"),
             ("dfs-cli delete", "--name <NAME>|--id <ID>"),
             ("dfs-cli delete --name a --id 7", "cannot be used with"),
             ("dfs-cli list --limit x", "invalid digit"),
             ("dfs-cli cluster kill storage-x", "metadata-1 or storage-2"),
             ("dfs-cli certs issue --role king --name 1", "metadata, storage or client"),
             ("dfs-cli node metadata --members 1=10.0.0.1:7001", "--init"),
+            ("dfs-cli settings set", "KEY=VALUE"),
+            ("dfs-cli settings set replicas=3", "there is no setting"),
+            ("dfs-cli settings set dead_after_ms=5", "with ms, s, min, h or d"),
+            ("dfs-cli completions tcsh", "possible values"),
             ("dfs-cli frobnicate", "unrecognized subcommand"),
         ] {
             let error = parse(line).unwrap_err();

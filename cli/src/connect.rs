@@ -115,6 +115,7 @@ impl From<ClientError> for Failure {
         let exit = match &error {
             ClientError::ChunkUnreadable { .. } => Exit::Integrity,
             ClientError::Source(_) | ClientError::SourceSize { .. } | ClientError::Sink(_) => Exit::LocalFile,
+            ClientError::Settings { .. } => Exit::Usage,
             ClientError::Bind(_) | ClientError::Stopped => Exit::Failure,
             other => match other.kind() {
                 ErrorKind::Unavailable => Exit::Unavailable,

@@ -13,9 +13,12 @@ use crate::standing::Standing;
 use crate::upload::{self, UploadRequest};
 use dfs_core::id::{FileId, GroupIndex, NodeId, RequestId, Role};
 use dfs_core::limit::{LOCATE_PAGE_MAX, METADATA_ATTEMPT_MS};
+use dfs_core::name::FileName;
+use dfs_core::settings::{ClusterSettings, SettingChange};
 use dfs_core::wire::metadata::{
-    ClusterStatus, ClusterSummary, DeleteFile, DescribeNode, FileInfo, FilePage, FileTarget, GroupPage, Leadership,
-    ListFiles, ListNodes, LocateGroups, MetadataNodeInfo, NodeDescription, NodePage, StatFile, StorageNodeInfo,
+    ChangeSettings, ClusterStatus, ClusterSummary, DeleteFile, DescribeNode, FileInfo, FilePage, FileTarget, GroupPage,
+    Leadership, ListFiles, ListNodes, LocateGroups, MetadataNodeInfo, MoveName, MovedName, NodeDescription, NodePage,
+    ShowSettings, StatFile, StorageNodeInfo,
 };
 use dfs_transport::endpoint::{Endpoint, EndpointSettings};
 use dfs_transport::exchange::CallError;
@@ -147,6 +150,18 @@ impl Client {
         self.0.leader.ask(&request, Subject::File(&request.target)).await
     }
 
+    /// Moves a file, or a directory with all below it, to a name that nothing has. Done exactly once, however often the
+    /// request is lost on the way.
+    ///
+    /// # Errors
+    /// There is nothing of that name, the new name is taken or cannot be had, or the cluster cannot answer. In the
+    /// latter case it may or may not have been moved.
+    pub async fn move_name(&self, from: FileName, to: FileName) -> Result<MovedName, ClientError> {
+        let first_tried = self.0.leader.who_leads().await?.cluster_time;
+        let request = MoveName { request: RequestId(self.0.world.entropy.wide_number()), first_tried, from, to };
+        self.0.leader.ask(&request, Subject::Move { from: &request.from, to: &request.to }).await
+    }
+
     /// Where the chunks of one version are: one page, from the group `first` on.
     ///
     /// # Errors
@@ -184,6 +199,26 @@ impl Client {
     /// The cluster cannot answer. [`Client::who_leads`] may still.
     pub async fn status(&self) -> Result<ClusterSummary, ClientError> {
         self.0.leader.ask(&ClusterStatus {}, Subject::Cluster).await
+    }
+
+    /// The settings of the cluster.
+    ///
+    /// # Errors
+    /// The cluster cannot answer.
+    pub async fn settings(&self) -> Result<ClusterSettings, ClientError> {
+        self.0.leader.ask(&ShowSettings {}, Subject::Cluster).await
+    }
+
+    /// Changes settings of the cluster, all together or none, and answers those that are then in force. Done exactly
+    /// once, however often the request is lost on the way.
+    ///
+    /// # Errors
+    /// They would contradict each other, or the cluster cannot answer. In the latter case they may or may not be
+    /// changed.
+    pub async fn change_settings(&self, changes: Vec<SettingChange>) -> Result<ClusterSettings, ClientError> {
+        let first_tried = self.0.leader.who_leads().await?.cluster_time;
+        let request = RequestId(self.0.world.entropy.wide_number());
+        self.0.leader.ask(&ChangeSettings { request, first_tried, changes }, Subject::Cluster).await
     }
 
     /// What any metadata node knows of its cluster; it answers without a leader too.

@@ -4,6 +4,7 @@ use dfs_core::id::{ChunkId, FileId, NodeId};
 use dfs_core::name::FileName;
 use dfs_core::range::BeyondEnd;
 use dfs_core::refusal::Refusal;
+use dfs_core::settings::InvalidSettings;
 use dfs_core::wire::metadata::FileTarget;
 use dfs_transport::endpoint::BindError;
 use dfs_transport::exchange::CallError;
@@ -48,8 +49,14 @@ pub enum ClientError {
         target: FileTarget,
     },
     /// The name is taken.
-    #[error("a file named {name} exists already\nchoose another name, or delete it first")]
+    #[error("a file named {name} exists already\nchoose another name, delete it first, or replace it")]
     NameExists {
+        /// The name.
+        name: FileName,
+    },
+    /// The name has another version now than the one that the upload was to replace.
+    #[error("another upload replaced {name} meanwhile\nrun it again to replace that version")]
+    Replaced {
         /// The name.
         name: FileName,
     },
@@ -62,6 +69,12 @@ pub enum ClientError {
         needed: u8,
         /// Nodes that can take work.
         available: u32,
+    },
+    /// The settings would contradict each other.
+    #[error("{cause}\n{}", cause.fix())]
+    Settings {
+        /// How.
+        cause: InvalidSettings,
     },
     /// The cluster refused, for another reason.
     #[error("the cluster refused: {0}")]
@@ -136,9 +149,10 @@ impl ClientError {
         match self {
             ClientError::Unreachable { .. } | ClientError::Unavailable { .. } => ErrorKind::Unavailable,
             ClientError::NotFound { .. } => ErrorKind::NotFound,
-            ClientError::NameExists { .. } => ErrorKind::AlreadyExists,
+            ClientError::NameExists { .. } | ClientError::Replaced { .. } => ErrorKind::AlreadyExists,
             ClientError::Refused(refusal) if refusal.is_retryable() => ErrorKind::Unavailable,
             ClientError::NoSeeds
+            | ClientError::Settings { .. }
             | ClientError::Refused(_)
             | ClientError::Nonsense(_)
             | ClientError::TooLarge
@@ -159,8 +173,15 @@ impl ClientError {
         match (refusal, subject) {
             (Refusal::NotFound, Subject::File(target)) => ClientError::NotFound { target: target.clone() },
             (Refusal::NotFound, Subject::Version(file)) => ClientError::NotFound { target: FileTarget::Id(file) },
-            (Refusal::NameExists, Subject::NewName(name)) => ClientError::NameExists { name: name.clone() },
+            (Refusal::NotFound, Subject::Move { from, .. }) => {
+                ClientError::NotFound { target: FileTarget::Name(from.clone()) }
+            }
+            (Refusal::NameExists, Subject::NewName(name) | Subject::Move { to: name, .. }) => {
+                ClientError::NameExists { name: name.clone() }
+            }
+            (Refusal::Replaced, Subject::NewName(name)) => ClientError::Replaced { name: name.clone() },
             (Refusal::TooFewNodes { needed, available }, _) => ClientError::TooFewNodes { needed, available },
+            (Refusal::Settings(cause), _) => ClientError::Settings { cause },
             (refusal, _) => ClientError::Refused(refusal),
         }
     }
@@ -183,6 +204,8 @@ pub(crate) enum Subject<'a> {
     Version(FileId),
     /// A name that should be free.
     NewName(&'a FileName),
+    /// A name that should exist, and one that should be free.
+    Move { from: &'a FileName, to: &'a FileName },
 }
 
 /// Why one transfer with one storage node failed.
@@ -284,6 +307,9 @@ mod tests {
         assert_eq!(missing.to_string().lines().next(), Some("there is no file named a/b"));
         let taken = ClientError::of_refusal(Refusal::NameExists, Subject::NewName(&name));
         assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+        let overtaken = ClientError::of_refusal(Refusal::Replaced, Subject::NewName(&name));
+        assert_eq!(overtaken.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(overtaken.to_string().lines().next(), Some("another upload replaced a/b meanwhile"));
         let odd = ClientError::of_refusal(Refusal::NotFound, Subject::Cluster);
         assert!(matches!(odd, ClientError::Refused(Refusal::NotFound)));
     }

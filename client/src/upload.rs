@@ -53,6 +53,8 @@ pub struct UploadRequest {
     pub replication: Option<u8>,
     /// Modification time of the source.
     pub modified: WallTime,
+    /// Whether it may replace the version that has the name when the upload begins.
+    pub replace: bool,
     /// Chunks on their way at once, up to [`PARALLEL_MAX`]. Large chunks are fewer, so that no more than 64 MiB (and at
     /// least one chunk) are in memory.
     pub parallel: usize,
@@ -68,6 +70,7 @@ impl UploadRequest {
             chunk_size: ChunkSize::default(),
             replication: None,
             modified,
+            replace: false,
             parallel: PARALLEL_DEFAULT,
         }
     }
@@ -102,6 +105,7 @@ pub(crate) async fn upload<S: Source>(
         replication: request.replication,
         size_hint,
         modified: request.modified,
+        replace: request.replace,
     };
     let subject = Subject::NewName(&request.name);
     let created: CreatedFile = client.leader.ask(&create, subject).await?;

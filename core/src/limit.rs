@@ -60,6 +60,10 @@ pub const REQUESTS_EXPIRED_PER_ENTRY_MAX: usize = 8;
 /// How long the answer to an administrative request is kept, in cluster time.
 pub const REQUEST_KEPT_MS: u64 = 15 * 60 * 1000;
 
+/// How long a replaced version of a file stays readable by its id, in cluster time, so that whoever began to read it
+/// ends undisturbed.
+pub const VERSION_GRACE_MS: u64 = 10 * 60 * 1000;
+
 /// Bytes that one forward of a chunk may lag behind its primary.
 pub const FORWARD_BUFFER_BYTES: usize = 1024 * 1024;
 /// How long a replica may stand still, with its forward's buffer full, before it is dropped.
@@ -121,6 +125,7 @@ const _: () = {
     assert!(CHUNK_BYTES_MIN <= CHUNK_BYTES_DEFAULT && CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
     assert!(CHUNKS_PER_GROUP <= 16, "masks are sixteen bits wide");
     assert!(COMPONENT_BYTES_MAX <= NAME_BYTES_MAX);
+    assert!(NAME_BYTES_MAX <= u16::MAX as usize, "a directory keeps the length of the longest name below it");
     assert!(COMMAND_BYTES_MAX <= RAFT_APPEND_BYTES_MAX, "an entry fits an append");
     assert!(RAFT_APPEND_BYTES_MAX < RAFT_MESSAGE_BYTES_MAX, "an append fits a message");
     assert!(CLIENT_IN_FLIGHT_BYTES >= CHUNK_BYTES_MAX as usize);
@@ -131,6 +136,7 @@ const _: () = {
     assert!(LATE_REPORTS_PER_ENTRY_MAX * 96 < COMMAND_BYTES_MAX);
     assert!(CONTROL_KEEP_ALIVE_MS * 2 < CONTROL_IDLE_MS, "one lost keep-alive does not end a connection");
     assert!(METADATA_ATTEMPT_MS < CONTROL_IDLE_MS);
+    assert!(VERSION_GRACE_MS <= REQUEST_KEPT_MS);
     // A page of a listing holds names, and a page of locations holds checksums: both fit a message.
     assert!(LIST_PAGE_BYTES_MAX + NAME_BYTES_MAX < MESSAGE_BYTES_MAX);
     assert!(LOCATE_PAGE_MAX * CHUNKS_PER_GROUP as usize * 64 < MESSAGE_BYTES_MAX);

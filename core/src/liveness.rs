@@ -42,6 +42,12 @@ impl Watch {
         }
     }
 
+    /// Goes by these windows from now on.
+    pub fn follow(&mut self, settings: &ClusterSettings) {
+        self.suspect_after = settings.suspect_after();
+        self.dead_after = settings.dead_after();
+    }
+
     /// Takes a beat, or a registration, of a node. Answers whether it counts: what an older incarnation says does
     /// not.
     pub fn heard(&mut self, node: NodeId, incarnation: Incarnation, now: Duration, load: StorageLoad) -> bool {

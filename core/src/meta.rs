@@ -12,8 +12,8 @@
 //! | cluster | | cluster id and settings |
 //! | counters | | time, next ids, totals |
 //! | tree | directory, component (a directory's ends with `/`) | the file or directory of this name |
-//! | directories | directory | its parent and component, so that a file's whole name can be told from its id |
-//! | files | file | its state: open, committed or deleted |
+//! | directories | directory | its parent and component, so that a file's whole name can be told from its id; how long names below it are |
+//! | files | file | its state: open, committed, replaced or deleted |
 //! | groups | file, group | placements, checksums, holders (`group`) |
 //! | nonces | upload nonce | the open upload that it drew |
 //! | nodes | node | incarnation, store, address |
@@ -26,7 +26,7 @@
 //! one back.
 //!
 //! Deliberately absent: liveness (the leader's evidence, [`crate::liveness`]), the choice of nodes
-//! ([`crate::placement`]), the removal of a deleted file's groups, and any cache.
+//! ([`crate::placement`]), the removal of a deleted or replaced file's groups, and any cache.
 
 mod copies;
 mod draft;
@@ -37,10 +37,12 @@ mod membership;
 mod read;
 mod record;
 mod removal;
+mod rename;
 mod report;
 mod request;
 mod tree;
 mod upload;
+mod version;
 mod view;
 
 #[cfg(test)]
@@ -61,7 +63,9 @@ use crate::settings::ClusterSettings;
 use crate::time::ClusterTime;
 use crate::wire;
 use crate::wire::membership::LateReport;
-use crate::wire::metadata::{AllocateGroup, CommitFile, CreateFile, DeleteFile, FileInfo};
+use crate::wire::metadata::{
+    AllocateGroup, ChangeSettings, CommitFile, CreateFile, DeleteFile, FileInfo, MoveName, MovedName,
+};
 use draft::{Draft, Stop};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -133,6 +137,16 @@ pub enum Command {
         /// What it tells: at most [`crate::limit::LATE_REPORTS_PER_ENTRY_MAX`].
         reports: Vec<LateReport>,
     },
+    /// Changes settings of the cluster.
+    ChangeSettings {
+        /// What the client asked.
+        request: ChangeSettings,
+    },
+    /// Moves a file or a directory.
+    Move {
+        /// What the client asked.
+        request: MoveName,
+    },
 }
 
 /// What an entry that was not refused answers.
@@ -158,6 +172,10 @@ pub enum Outcome {
         /// How many; always all of the entry.
         taken: u32,
     },
+    /// The settings are changed, to these.
+    SettingsChanged(ClusterSettings),
+    /// The file or directory has its new name.
+    Moved(MovedName),
 }
 
 /// An open upload: [`crate::wire::metadata::CreatedFile`] without addresses.
@@ -217,6 +235,14 @@ impl fmt::Display for Command {
             Command::RecordCopies { reporter, incarnation, reports } => {
                 write!(f, "record {} late reports of node {reporter} (incarnation {incarnation})", reports.len())
             }
+            Command::ChangeSettings { request } => {
+                write!(f, "change settings (request {}):", request.request)?;
+                request.changes.iter().try_for_each(|change| write!(f, " {}={}", change.key, change.value))
+            }
+            Command::Move { request } => {
+                let (from, to) = (request.from.as_str(), request.to.as_str());
+                write!(f, "move {from:?} to {to:?} (request {})", request.request)
+            }
         }
     }
 }
@@ -249,5 +275,7 @@ fn execute<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Result<Outco
         Command::RecordCopies { reporter, incarnation, reports } => {
             report::record_copies(draft, *reporter, *incarnation, reports)
         }
+        Command::ChangeSettings { request } => membership::change_settings(draft, request),
+        Command::Move { request } => rename::move_name(draft, request),
     }
 }

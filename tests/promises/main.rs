@@ -9,6 +9,7 @@ mod failures;
 mod files;
 mod house;
 mod metadata;
+mod names;
 mod operation;
 mod security;
 mod slow;

@@ -7,7 +7,9 @@ use dfs_core::limit::NODES_PAGE_MAX;
 use dfs_core::meta::{self, Command, NodeRecord, Outcome};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::NodeAddress;
-use dfs_core::wire::metadata::{DeleteFile, FileInfo, FilePage, GroupPage, ListFiles, LocateGroups, StatFile};
+use dfs_core::wire::metadata::{
+    DeleteFile, FileInfo, FilePage, GroupPage, ListFiles, LocateGroups, MoveName, MovedName, StatFile,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Read<T> = Result<T, <StateView as meta::View>::Error>;
@@ -84,6 +86,13 @@ impl NamespaceArguments {
     pub(super) async fn delete(&self, request: DeleteFile) -> Result<FileInfo, Refusal> {
         match self.raft.write(Command::Delete { request }).await? {
             Outcome::Deleted(info) => Ok(info),
+            _ => Err(Refusal::Internal),
+        }
+    }
+
+    pub(super) async fn move_name(&self, request: MoveName) -> Result<MovedName, Refusal> {
+        match self.raft.write(Command::Move { request }).await? {
+            Outcome::Moved(moved) => Ok(moved),
             _ => Err(Refusal::Internal),
         }
     }

@@ -22,6 +22,7 @@ const EXAMPLES: &str = "\
 Examples:
   dfs-cli upload --file photo.jpg
   dfs-cli upload -f photo.jpg -n photos/2026/cat.jpg --replication 2
+  dfs-cli upload -f photo.jpg --overwrite
   tar c /etc | dfs-cli upload -f - -n backups/etc.tar --chunk-size 16MiB
 
 The file appears under its name when all of it is durable on enough nodes, and not before.";
@@ -46,6 +47,9 @@ pub struct UploadArgs {
     #[arg(long, value_name = "N", default_value_t = PARALLEL_DEFAULT as u16,
           value_parser = clap::value_parser!(u16).range(1..=PARALLEL_MAX as i64))]
     parallel: u16,
+    /// Replace the file that has the name now; until all is durable, readers get the old one
+    #[arg(long)]
+    overwrite: bool,
     /// Show neither progress nor success
     #[arg(short, long)]
     quiet: bool,
@@ -81,6 +85,7 @@ impl UploadArgs {
             replication: self.replication,
             chunk_size: self.chunk_size,
             parallel: usize::from(self.parallel),
+            replace: self.overwrite,
             ..UploadRequest::new(name.clone(), world.wall_clock.now())
         };
         let progress = Display::new("uploading", name.as_str(), self.quiet);

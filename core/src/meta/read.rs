@@ -5,7 +5,7 @@ use super::draft::{Draft, Stop};
 use super::group::GroupRecord;
 use super::record::{ClusterRecord, Counters, FileRecord, NodeRecord, Record, damaged, group_count, read};
 use super::view::View;
-use super::{Allocation, CreatedUpload, key, report, tree, upload};
+use super::{Allocation, CreatedUpload, key, report, tree, upload, version};
 use crate::id::{ClusterId, FileId, GroupIndex, NodeId};
 use crate::limit::{CHUNKS_PER_GROUP, LOCATE_PAGE_MAX, NODES_PAGE_MAX};
 use crate::refusal::Refusal;
@@ -44,7 +44,7 @@ pub struct Totals {
     pub storage_nodes: u64,
 }
 
-/// One committed file.
+/// One committed file; by its id also a version that was replaced not long ago.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; and outside, that the state can not be read.
@@ -57,6 +57,9 @@ pub fn stat<V: View>(view: &V, target: &FileTarget) -> Result<Result<FileInfo, R
         FileTarget::Id(file) => (*file, None),
     };
     let Some(record) = read::<FileRecord, V>(view, &key::file(file))? else { return Ok(Err(Refusal::NotFound)) };
+    if let Some(replaced) = record.replaced(time(view)?) {
+        return Ok(Ok(record.info(file, replaced.name.clone(), replaced.size)));
+    }
     let Some(committed) = record.committed() else { return Ok(Err(Refusal::NotFound)) };
     let name = match name {
         Some(name) => name,
@@ -65,8 +68,8 @@ pub fn stat<V: View>(view: &V, target: &FileTarget) -> Result<Result<FileInfo, R
     Ok(Ok(record.info(file, name, committed.size)))
 }
 
-/// Where the chunks of a committed file are: consecutive groups from the first one wanted. Copies on a store that its
-/// node no longer has are left out.
+/// Where the chunks of a committed file, or of a version that was replaced not long ago, are: consecutive groups from
+/// the first one wanted. Copies on a store that its node no longer has are left out.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; and outside, that the state can not be read.
@@ -74,8 +77,8 @@ pub fn locate<V: View>(view: &V, request: &LocateGroups) -> Result<Result<Vec<Gr
     let Some(record) = read::<FileRecord, V>(view, &key::file(request.file))? else {
         return Ok(Err(Refusal::NotFound));
     };
-    let Some(committed) = record.committed() else { return Ok(Err(Refusal::NotFound)) };
-    let groups = group_count(record.chunk_size.chunk_count(committed.size));
+    let Some(size) = readable_size(&record, time(view)?) else { return Ok(Err(Refusal::NotFound)) };
+    let groups = group_count(record.chunk_size.chunk_count(size));
     let mut generations = BTreeMap::new();
     let mut page = Vec::new();
     let limit = (request.limit as usize).min(LOCATE_PAGE_MAX);
@@ -84,6 +87,12 @@ pub fn locate<V: View>(view: &V, request: &LocateGroups) -> Result<Result<Vec<Gr
         page.push(locations(view, request.file, group, &mut generations)?);
     }
     Ok(Ok(page))
+}
+
+/// The bytes of a version that can be read now.
+fn readable_size(record: &FileRecord, now: ClusterTime) -> Option<u64> {
+    let committed = record.committed().map(|committed| committed.size);
+    committed.or_else(|| record.replaced(now).map(|replaced| replaced.size))
 }
 
 fn locations<V: View>(
@@ -136,7 +145,7 @@ pub fn creation_state<V: View>(
         Err(refusal) => return Ok(Err(refusal)),
     };
     let needed = Placing::Needed { replication, write_quorum: write_quorum(replication) };
-    settle(tree::check_free(view, &request.name).map(|()| needed))
+    settle(version::claim(view, &request.name, request.replace).map(|_| needed))
 }
 
 /// Whether a group is to be placed: what the leader asks before it chooses nodes. A request whose epoch is reached
@@ -198,10 +207,10 @@ pub fn totals<V: View>(view: &V) -> Result<Totals, V::Error> {
 }
 
 /// Whether something waits for time to go on, so that the leader has to send [`Command::Tick`](super::Command::Tick)
-/// entries where no others come: kept answers, or open uploads.
+/// entries where no others come: kept answers, open uploads, or replaced versions that can still be read.
 pub fn needs_ticks<V: View>(view: &V) -> Result<bool, V::Error> {
     let counters = counters(view)?;
-    Ok(counters.requests > 0 || counters.open_uploads > 0)
+    Ok(counters.requests > 0 || counters.open_uploads > 0 || counters.time < counters.graces_end)
 }
 
 fn counters<V: View>(view: &V) -> Result<Counters, V::Error> {

@@ -9,8 +9,10 @@ mod model;
 mod oracle;
 mod overlay;
 mod removal;
+mod rename;
 mod reports;
 mod upload;
+mod version;
 
 use super::*;
 use crate::checksum::Digest;
@@ -139,6 +141,15 @@ impl Machine {
         }
     }
 
+    pub fn rename(&mut self, request: u128, from: &str, to: &str) -> Result<MovedName, Refusal> {
+        let (request, first_tried) = (RequestId(request), ClusterTime(self.now));
+        let request = MoveName { request, first_tried, from: name(from), to: name(to) };
+        match self.apply(Command::Move { request })? {
+            Outcome::Moved(moved) => Ok(moved),
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Uploads `chunks` full chunks in one group with copies on nodes 1 and 2.
     pub fn upload(&mut self, text: &str, chunks: u32) -> FileInfo {
         let nonce = 1000 + self.log.len() as u128;
@@ -148,6 +159,12 @@ impl Machine {
         let reports = vec![report(0, 1, (0..chunks).map(|index| chunk(index, CHUNK, 0, &[1, 2])).collect())];
         let reports = if chunks == 0 { vec![] } else { reports };
         self.commit(commit_request(created.file, nonce, u64::from(chunks * CHUNK), reports)).unwrap()
+    }
+
+    /// Opens an upload without chunks that may replace the version that has the name.
+    pub fn open_over(&mut self, nonce: u128, text: &str) -> FileId {
+        let request = CreateFile { size_hint: Some(0), replace: true, ..create_request(nonce, text) };
+        self.create(request, &[]).unwrap().file
     }
 
     /// An open upload with its first group on nodes 1, 2 and 3.
@@ -199,6 +216,7 @@ pub fn create_request(nonce: u128, text: &str) -> CreateFile {
         replication: None,
         size_hint: None,
         modified: WallTime(1_700_000_000_000),
+        replace: false,
     }
 }
 

@@ -4,7 +4,7 @@ use super::draft::{Draft, Stop};
 use super::group::{GroupRecord, PlacedNode};
 use super::record::{CommittedFile, FileRecord, FileState, OpenFile, group_count, read, read_referred};
 use super::view::View;
-use super::{Allocation, CreatedUpload, Outcome, key, report, tree};
+use super::{Allocation, CreatedUpload, Outcome, key, report, tree, version};
 use crate::id::{ChunkIndex, Epoch, FileId, GroupIndex, NodeId, UploadNonce};
 use crate::limit::REPLICATION_MAX;
 use crate::refusal::Refusal;
@@ -24,7 +24,7 @@ pub fn create<V: View>(
         return Ok(Outcome::Created(created));
     }
     let replication = replication_of(request, &settings, draft.counters.storage_nodes)?;
-    tree::check_free(&draft.state, &request.name)?;
+    let claim = version::claim(&draft.state, &request.name, request.replace)?;
     let placed =
         if nodes.is_empty() && request.size_hint == Some(0) { None } else { Some(place(draft, nodes, replication)?) };
     let file = draft.draw_file();
@@ -36,6 +36,7 @@ pub fn create<V: View>(
         reported: 0,
         highest: None,
         short: None,
+        claim,
     };
     let record = FileRecord {
         chunk_size: request.chunk_size,
@@ -128,7 +129,7 @@ pub fn check_wanted<V: View>(
     if can_come { Ok(None) } else { Err(Refusal::Malformed.into()) }
 }
 
-/// Makes an upload visible.
+/// Makes an upload visible, in the place of the version that it replaces, if any.
 pub fn commit<V: View>(draft: &mut Draft<'_, V>, request: &CommitFile) -> Result<Outcome, Stop<V::Error>> {
     draft.cluster()?;
     let known = draft.get::<FileRecord>(&key::file(request.file))?.ok_or(Refusal::UploadGone)?;
@@ -136,15 +137,21 @@ pub fn commit<V: View>(draft: &mut Draft<'_, V>, request: &CommitFile) -> Result
         let name = tree::name(&draft.state, committed.directory, &committed.component).map_err(Stop::Failed)?;
         return Ok(Outcome::Committed(known.info(request.file, name, committed.size)));
     }
+    if let Some(replaced) = known.replaced(draft.counters.time).filter(|replaced| replaced.nonce == request.nonce) {
+        return Ok(Outcome::Committed(known.info(request.file, replaced.name.clone(), replaced.size)));
+    }
     let (record, mut open) = find_open(&draft.state, request.file, request.nonce)?;
     report::take(draft, request.file, &record, &mut open, &request.reports)?;
     check_complete(&open, record.chunk_size, request.size)?;
-    tree::check_free(&draft.state, &open.name)?;
+    let replaced = version::check(&draft.state, &open.name, open.claim)?;
     // Groups placed in advance that the file did not reach; how many is bounded where they are placed.
     let expected = record.chunk_size.chunk_count(request.size);
     let unreached = u32::try_from(group_count(expected)).map_or(open.groups, |first| first.min(open.groups));
     for group in unreached..open.groups {
         draft.delete(key::group(request.file, GroupIndex(group)));
+    }
+    if let Some(replaced) = replaced {
+        version::retire(draft, replaced, &open.name)?;
     }
     let directory = tree::link(draft, &open.name, request.file)?;
     let component = open.name.base().to_owned();
@@ -185,7 +192,9 @@ pub fn find_open<V: View>(
             let open = open.clone();
             Ok((record, open))
         }
-        FileState::Open(_) | FileState::Committed(_) | FileState::Deleted { .. } => Err(Refusal::UploadGone.into()),
+        FileState::Open(_) | FileState::Committed(_) | FileState::Deleted { .. } | FileState::Replaced(_) => {
+            Err(Refusal::UploadGone.into())
+        }
     }
 }
 

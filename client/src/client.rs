@@ -25,6 +25,7 @@ use dfs_transport::exchange::CallError;
 use dfs_transport::identity::Identity;
 use dfs_transport::peers::{Class, Destination, Peers};
 use dfs_transport::world::World;
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,6 +115,33 @@ impl Client {
         progress: &dyn Progress,
     ) -> Result<FileInfo, ClientError> {
         download::download(&self.0, target, sink, &request, progress).await
+    }
+
+    /// Downloads a version that was looked up or listed into `sink`, as [`Client::download`] does.
+    ///
+    /// # Errors
+    /// The version is gone, no replica of one of its chunks can be read, or the sink fails.
+    pub async fn download_version(
+        &self,
+        file: &FileInfo,
+        sink: impl Sink,
+        request: DownloadRequest,
+        progress: &dyn Progress,
+    ) -> Result<(), ClientError> {
+        download::download_version(&self.0, file, sink, &request, progress).await
+    }
+
+    /// How many bytes at the beginning of a local copy are those of this version, up to the first chunk that is not
+    /// there whole or differs. Only checksums are asked for.
+    ///
+    /// # Errors
+    /// The version is gone, or the cluster cannot answer. What cannot be read of the copy counts as not there.
+    pub async fn verified_prefix<R: Read + Send + 'static>(
+        &self,
+        file: &FileInfo,
+        copy: R,
+    ) -> Result<u64, ClientError> {
+        download::verified_prefix(&self.0, file, copy).await
     }
 
     /// Looks one committed file up.

@@ -62,6 +62,7 @@ mod upload;
 pub use client::{Client, ClusterNodes};
 pub use download::DownloadRequest;
 pub use error::{ClientError, ErrorKind, TransferFailure};
+pub use in_flight::TransferMemory;
 pub use listing::Listing;
 pub use progress::Progress;
 pub use settings::ClientSettings;

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod disks;
+mod downloads;
 mod failures;
 mod files;
 mod house;

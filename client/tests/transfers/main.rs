@@ -6,5 +6,6 @@ mod hedging;
 mod metadata;
 mod ranges;
 mod reading;
+mod resuming;
 mod storage;
 mod writing;

@@ -21,7 +21,7 @@ use dfs_core::limit::METADATA_REQUESTS_MAX;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::metadata::{
     AllocateGroup, ChangeSettings, ClusterStatus, CommitFile, CreateFile, DeleteFile, ListFiles, ListNodes,
-    LocateGroups, MoveName, ShowSettings, StatFile, WhoLeads,
+    LocateGroups, LocateUpload, MoveName, ResumeUpload, ShowSettings, StatFile, WhoLeads,
 };
 use dfs_core::wire::{Request, Service};
 use dfs_transport::endpoint::Inbound;
@@ -90,6 +90,8 @@ impl NamespaceArguments {
             CreateFile::METHOD => respond(inbound, |request, deadline| self.create(request, deadline)).await,
             AllocateGroup::METHOD => respond(inbound, |request, deadline| self.allocate(request, deadline)).await,
             CommitFile::METHOD => respond(inbound, |request, _| self.commit(request)).await,
+            ResumeUpload::METHOD => respond(inbound, |request, _| self.resume(request)).await,
+            LocateUpload::METHOD => respond(inbound, |request, _| self.locate_upload(request)).await,
             StatFile::METHOD => respond(inbound, |request, _| self.stat(request)).await,
             ListFiles::METHOD => respond(inbound, |request, _| self.list(request)).await,
             LocateGroups::METHOD => respond(inbound, |request, _| self.locate(request)).await,

@@ -42,6 +42,8 @@ pub const NODES_PAGE_MAX: usize = 1000;
 pub const REPORT_GROUPS_MAX: usize = 8;
 /// Groups that an upload places ahead of its highest reported chunk at most.
 pub const GROUPS_AHEAD_MAX: u32 = 256;
+/// Open uploads of one name that are looked at for one to go on with, the newest first.
+pub const RESUME_CANDIDATES_MAX: usize = 16;
 /// Late reports that one beat carries at most; more wait for the next.
 pub const LATE_REPORTS_PER_BEAT_MAX: usize = 1024;
 /// Late reports that one Raft entry carries at most.
@@ -50,6 +52,8 @@ pub const LATE_REPORTS_PER_ENTRY_MAX: usize = 1024;
 pub const EXCLUDED_NODES_MAX: usize = 64;
 /// Orders that the answer to one beat carries at most.
 pub const ORDERS_PER_BEAT_MAX: usize = 256;
+/// Changes of one node's health that a leader keeps in mind at most.
+pub const HEALTH_HISTORY_MAX: usize = 16;
 
 /// Administrative requests whose answers are kept at most.
 pub const REQUESTS_KEPT_MAX: u64 = 400_000;

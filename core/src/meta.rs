@@ -16,6 +16,7 @@
 //! | files | file | its state: open, committed, replaced or deleted |
 //! | groups | file, group | placements, checksums, holders (`group`) |
 //! | nonces | upload nonce | the open upload that it drew |
+//! | open uploads | name, file from the newest | nothing: the key says all |
 //! | nodes | node | incarnation, store, address |
 //! | requests | request id, and again by age | the kept answer |
 //!
@@ -30,6 +31,7 @@
 
 mod copies;
 mod draft;
+mod generation;
 mod group;
 mod key;
 mod listing;
@@ -40,6 +42,7 @@ mod removal;
 mod rename;
 mod report;
 mod request;
+mod resume;
 mod tree;
 mod upload;
 mod version;
@@ -54,6 +57,7 @@ pub use read::{
     Placing, Totals, allocation_state, cluster, creation_state, locate, needs_ticks, node, nodes, stat, time, totals,
 };
 pub use record::NodeRecord;
+pub use resume::{OpenGroup, Resumption, locate_upload, resumption_state};
 pub use view::{Change, DamagedRecord, Overlay, Pairs, View};
 
 use crate::id::{BootId, ClusterId, Epoch, FileId, GroupIndex, Incarnation, NodeId, StoreId};
@@ -64,7 +68,8 @@ use crate::time::ClusterTime;
 use crate::wire;
 use crate::wire::membership::LateReport;
 use crate::wire::metadata::{
-    AllocateGroup, ChangeSettings, CommitFile, CreateFile, DeleteFile, FileInfo, MoveName, MovedName,
+    AllocateGroup, ChangeSettings, CommitFile, CreateFile, DeleteFile, FileInfo, FoundUpload, MoveName, MovedName,
+    ResumeUpload,
 };
 use draft::{Draft, Stop};
 use serde::{Deserialize, Serialize};
@@ -147,6 +152,11 @@ pub enum Command {
         /// What the client asked.
         request: MoveName,
     },
+    /// Hands an open upload over to another run.
+    Resume {
+        /// What the client asked.
+        request: ResumeUpload,
+    },
 }
 
 /// What an entry that was not refused answers.
@@ -176,6 +186,8 @@ pub enum Outcome {
     SettingsChanged(ClusterSettings),
     /// The file or directory has its new name.
     Moved(MovedName),
+    /// The upload was handed over, or there is none that fits.
+    Resumed(FoundUpload),
 }
 
 /// An open upload: [`crate::wire::metadata::CreatedFile`] without addresses.
@@ -243,6 +255,9 @@ impl fmt::Display for Command {
                 let (from, to) = (request.from.as_str(), request.to.as_str());
                 write!(f, "move {from:?} to {to:?} (request {})", request.request)
             }
+            Command::Resume { request } => {
+                write!(f, "resume {:?} (nonce {})", request.name.as_str(), request.nonce)
+            }
         }
     }
 }
@@ -277,5 +292,6 @@ fn execute<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Result<Outco
         }
         Command::ChangeSettings { request } => membership::change_settings(draft, request),
         Command::Move { request } => rename::move_name(draft, request),
+        Command::Resume { request } => resume::resume(draft, request),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::draft::settle;
 use super::draft::{Draft, Stop};
+use super::generation::Generations;
 use super::group::GroupRecord;
 use super::record::{ClusterRecord, Counters, FileRecord, NodeRecord, Record, damaged, group_count, read};
 use super::view::View;
@@ -14,7 +15,6 @@ use crate::time::ClusterTime;
 use crate::wire::metadata::{
     AllocateGroup, ChunkLocation, CreateFile, FileInfo, FileTarget, GroupHolder, GroupLocations, LocateGroups,
 };
-use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// Whether a request needs an entry, and with it a choice of nodes.
@@ -79,7 +79,7 @@ pub fn locate<V: View>(view: &V, request: &LocateGroups) -> Result<Result<Vec<Gr
     };
     let Some(size) = readable_size(&record, time(view)?) else { return Ok(Err(Refusal::NotFound)) };
     let groups = group_count(record.chunk_size.chunk_count(size));
-    let mut generations = BTreeMap::new();
+    let mut generations = Generations::default();
     let mut page = Vec::new();
     let limit = (request.limit as usize).min(LOCATE_PAGE_MAX);
     for index in (u64::from(request.first.0)..groups).take(limit) {
@@ -99,7 +99,7 @@ fn locations<V: View>(
     view: &V,
     file: FileId,
     index: GroupIndex,
-    generations: &mut BTreeMap<NodeId, Option<u32>>,
+    generations: &mut Generations,
 ) -> Result<GroupLocations, V::Error> {
     let own = key::group(file, index);
     let group: GroupRecord = read(view, &own)?.ok_or_else(|| damaged::<GroupRecord>(&own))?;
@@ -111,15 +111,7 @@ fn locations<V: View>(
     }
     let mut holders = Vec::new();
     for holder in group.holders() {
-        let generation = match generations.get(&holder.node) {
-            Some(generation) => *generation,
-            None => {
-                let generation = node(view, holder.node)?.map(|node| node.generation);
-                generations.insert(holder.node, generation);
-                generation
-            }
-        };
-        if generation == Some(holder.generation) {
+        if generations.counts(view, holder)? {
             holders.push(GroupHolder { node: holder.node, held: holder.held, verified: holder.verified });
         }
     }
@@ -140,7 +132,7 @@ pub fn creation_state<V: View>(
     if let Some(created) = upload::created(view, request.nonce)? {
         return Ok(Ok(Placing::Done(created)));
     }
-    let replication = match upload::replication_of(request, &settings, totals(view)?.storage_nodes) {
+    let replication = match upload::copies_wanted(request.replication, &settings, totals(view)?.storage_nodes) {
         Ok(replication) => replication,
         Err(refusal) => return Ok(Err(refusal)),
     };

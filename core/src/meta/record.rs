@@ -154,6 +154,8 @@ pub enum FileState {
 pub struct OpenFile {
     pub name: FileName,
     pub nonce: UploadNonce,
+    /// The size of its source, where that was known when it was opened.
+    pub size_hint: Option<u64>,
     /// When it last made progress.
     pub progress: ClusterTime,
     /// Groups that have a placement: all below this number.

@@ -79,7 +79,7 @@ impl Told {
 
 impl OpenFile {
     /// The bytes of a known chunk.
-    fn chunk_length(&self, index: ChunkIndex, chunk_size: ChunkSize) -> u32 {
+    pub(super) fn chunk_length(&self, index: ChunkIndex, chunk_size: ChunkSize) -> u32 {
         self.short.filter(|short| short.index == index).map_or(chunk_size.bytes(), |short| short.length)
     }
 

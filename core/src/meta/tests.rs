@@ -11,6 +11,7 @@ mod overlay;
 mod removal;
 mod rename;
 mod reports;
+mod resume;
 mod upload;
 mod version;
 
@@ -129,6 +130,13 @@ impl Machine {
         }
     }
 
+    pub fn resume(&mut self, request: ResumeUpload) -> Result<FoundUpload, Refusal> {
+        match self.apply(Command::Resume { request })? {
+            Outcome::Resumed(found) => Ok(found),
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub fn delete(&mut self, request: u128, target: FileTarget) -> Result<FileInfo, Refusal> {
         self.delete_tried_at(request, target, self.now)
     }
@@ -218,6 +226,12 @@ pub fn create_request(nonce: u128, text: &str) -> CreateFile {
         modified: WallTime(1_700_000_000_000),
         replace: false,
     }
+}
+
+/// A run that finds a source of so many bytes where [`create_request`] found it.
+pub fn resume_request(nonce: u128, text: &str, size: u64) -> ResumeUpload {
+    let CreateFile { nonce, name, chunk_size, replication, modified, .. } = create_request(nonce, text);
+    ResumeUpload { nonce, name, size, modified, chunk_size, replication, replace: false }
 }
 
 pub fn allocate_request(file: FileId, nonce: u128, group: u32, epoch: u32) -> AllocateGroup {

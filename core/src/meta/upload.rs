@@ -4,7 +4,7 @@ use super::draft::{Draft, Stop};
 use super::group::{GroupRecord, PlacedNode};
 use super::record::{CommittedFile, FileRecord, FileState, OpenFile, group_count, read, read_referred};
 use super::view::View;
-use super::{Allocation, CreatedUpload, Outcome, key, report, tree, version};
+use super::{Allocation, CreatedUpload, Outcome, key, report, resume, tree, version};
 use crate::id::{ChunkIndex, Epoch, FileId, GroupIndex, NodeId, UploadNonce};
 use crate::limit::REPLICATION_MAX;
 use crate::refusal::Refusal;
@@ -23,7 +23,7 @@ pub fn create<V: View>(
     if let Some(created) = created(&draft.state, request.nonce).map_err(Stop::Failed)? {
         return Ok(Outcome::Created(created));
     }
-    let replication = replication_of(request, &settings, draft.counters.storage_nodes)?;
+    let replication = copies_wanted(request.replication, &settings, draft.counters.storage_nodes)?;
     let claim = version::claim(&draft.state, &request.name, request.replace)?;
     let placed =
         if nodes.is_empty() && request.size_hint == Some(0) { None } else { Some(place(draft, nodes, replication)?) };
@@ -31,6 +31,7 @@ pub fn create<V: View>(
     let open = OpenFile {
         name: request.name.clone(),
         nonce: request.nonce,
+        size_hint: request.size_hint,
         progress: draft.counters.time,
         groups: u32::from(placed.is_some()),
         reported: 0,
@@ -51,13 +52,14 @@ pub fn create<V: View>(
     }
     draft.put(key::file(file), &record);
     draft.put(key::nonce(request.nonce), &file);
+    resume::enter(draft, &request.name, file);
     draft.counters.open_uploads += 1;
     Ok(Outcome::Created(CreatedUpload { file, replication, first_group }))
 }
 
 /// The copies that a new upload aims for.
-pub fn replication_of(request: &CreateFile, settings: &ClusterSettings, storage_nodes: u64) -> Result<u8, Refusal> {
-    match request.replication {
+pub fn copies_wanted(asked: Option<u8>, settings: &ClusterSettings, storage_nodes: u64) -> Result<u8, Refusal> {
+    match asked {
         None => Ok(settings.replication),
         Some(0) => Err(Refusal::Malformed),
         Some(asked) if asked > REPLICATION_MAX || u64::from(asked) > storage_nodes => {
@@ -159,6 +161,7 @@ pub fn commit<V: View>(draft: &mut Draft<'_, V>, request: &CommitFile) -> Result
     let committed = CommittedFile { directory, component, size: request.size, nonce: request.nonce };
     draft.put(key::file(request.file), &FileRecord { state: FileState::Committed(committed), ..record });
     draft.delete(key::nonce(request.nonce));
+    resume::leave(draft, &info.name, request.file);
     draft.counters.open_uploads = draft.counters.open_uploads.saturating_sub(1);
     draft.counters.files += 1;
     draft.counters.file_bytes = draft.counters.file_bytes.saturating_add(request.size);

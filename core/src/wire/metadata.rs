@@ -6,8 +6,10 @@
 
 mod cluster;
 mod file;
+mod resume;
 mod upload;
 
 pub use cluster::*;
 pub use file::*;
+pub use resume::*;
 pub use upload::*;

@@ -4,7 +4,7 @@ use super::super::record::Answer;
 use super::*;
 use crate::limit::{REQUEST_KEPT_MS, VERSION_GRACE_MS};
 use crate::mask::ChunkMask;
-use crate::wire::metadata::{ChunkLocation, GroupHolder};
+use crate::wire::metadata::{ChunkLocation, GroupHolder, ResumedUpload, UploadDifference};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, Default)]
@@ -72,9 +72,11 @@ impl Model {
         FileInfo { file, name, size, chunk_size, replication: 3, modified }
     }
 
-    /// The file that this nonce drew last.
+    /// The open upload of this nonce, or else the last file that had it.
     pub fn latest(&self, nonce: UploadNonce) -> Option<FileId> {
-        self.uploads.iter().rev().find(|(_, upload)| upload.request.nonce == nonce).map(|(file, _)| *file)
+        let of_nonce = || self.uploads.iter().rev().filter(|(_, upload)| upload.request.nonce == nonce);
+        let open = of_nonce().find(|(_, upload)| upload.state == State::Open);
+        open.or_else(|| of_nonce().next()).map(|(file, _)| *file)
     }
 
     fn check_nodes(&self, nodes: &[NodeId]) -> Result<(), Refusal> {
@@ -87,10 +89,10 @@ impl Model {
     }
 
     /// Refuses a name that a file cannot have, or that another than `seen` has.
-    fn check_name(&self, request: &CreateFile, seen: Option<FileId>) -> Result<(), Refusal> {
-        let name = request.name.as_str();
+    fn check_name(&self, name: &FileName, replace: bool, seen: Option<FileId>) -> Result<(), Refusal> {
+        let name = name.as_str();
         if let Some((file, _)) = self.visible.get(name) {
-            return match request.replace {
+            return match replace {
                 true if seen == Some(*file) => Ok(()),
                 true => Err(Refusal::Replaced),
                 false => Err(Refusal::NameExists),
@@ -108,7 +110,7 @@ impl Model {
             return Ok(CreatedUpload { file: *file, replication: 3, first_group });
         }
         let seen = self.visible.get(request.name.as_str()).map(|(file, _)| *file);
-        self.check_name(request, seen)?;
+        self.check_name(&request.name, request.replace, seen)?;
         let mut groups = Vec::new();
         if !(nodes.is_empty() && request.size_hint == Some(0)) {
             self.check_nodes(nodes)?;
@@ -127,6 +129,30 @@ impl Model {
         };
         self.uploads.insert(file, upload);
         Ok(CreatedUpload { file, replication: 3, first_group })
+    }
+
+    pub fn resume(&mut self, request: &ResumeUpload) -> Result<FoundUpload, Refusal> {
+        let answer = |file: FileId, upload: &Upload| {
+            let (groups, reported) = (upload.groups.len() as u32, upload.chunks.len() as u64);
+            FoundUpload::Resumed(ResumedUpload { file, replication: 3, groups, reported })
+        };
+        if let Some(file) = self.latest(request.nonce).filter(|file| self.uploads[file].state == State::Open) {
+            return Ok(answer(file, &self.uploads[&file]));
+        }
+        let seen = self.visible.get(request.name.as_str()).map(|(file, _)| *file);
+        self.check_name(&request.name, request.replace, seen)?;
+        let mut newest = None;
+        for (file, upload) in self.uploads.iter_mut().rev().filter(|(_, upload)| upload.state == State::Open) {
+            if upload.request.name != request.name {
+                continue;
+            }
+            if upload.request.size_hint == Some(request.size) {
+                (upload.request.nonce, upload.request.replace, upload.seen) = (request.nonce, request.replace, seen);
+                return Ok(answer(*file, upload));
+            }
+            newest = newest.or(Some(UploadDifference::Size));
+        }
+        Ok(newest.map_or(FoundUpload::Nothing, FoundUpload::Other))
     }
 
     fn open(&self, file: FileId, nonce: UploadNonce) -> Result<Upload, Refusal> {
@@ -177,7 +203,7 @@ impl Model {
         if expected != upload.chunks.len() as u64 || !(0..expected).all(is_there) {
             return Err(Refusal::Incomplete { reported: upload.chunks.len() as u64, expected });
         }
-        self.check_name(&upload.request, upload.seen)?;
+        self.check_name(&upload.request.name, upload.request.replace, upload.seen)?;
         let old = self.visible.insert(upload.request.name.to_string(), (request.file, request.size));
         if let Some((old, size)) = old {
             self.uploads.get_mut(&old).unwrap().state = State::Replaced(self.now, size);

@@ -7,6 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 const NODES: u64 = 4;
+/// What sources have, where that is said.
+const SIZE: u64 = 300_000;
 const NAMES: [&str; 8] = ["a", "b", "a/b", "a/b/c", "a!", "a/d", "a0", "e/f/g"];
 
 /// What is moved, and where to: files and directories.
@@ -15,11 +17,12 @@ const PLACES: [&str; 12] = ["a", "b", "a/b", "a/b/c", "a!", "a/d", "a0", "e/f/g"
 /// What is done; numbers are taken modulo what there is.
 #[derive(Clone, Debug)]
 enum Step {
-    Create { nonce: u8, name: usize, empty: bool, replace: bool, nodes: Vec<NodeId> },
+    Create { nonce: u8, name: usize, empty: bool, replace: bool, sized: bool, nodes: Vec<NodeId> },
     Allocate { nonce: u8, group: u32, raise: u32, nodes: Vec<NodeId>, reports: Vec<Reports> },
     Commit { nonce: u8, complete: bool, size: u64, reports: Vec<Reports> },
     Delete { request: u8, name: usize, by_id: bool },
     Move { request: u8, from: usize, to: usize },
+    Resume { nonce: u8, name: usize, sized: bool, replace: bool },
     Late { nonce: u8, reports: Vec<Reports> },
     Again { step: prop::sample::Index },
     Wait { minutes: u64 },
@@ -56,8 +59,12 @@ fn reports() -> impl Strategy<Value = Vec<Reports>> {
 fn step() -> impl Strategy<Value = Step> {
     let name = 0..NAMES.len();
     prop_oneof![
-        4 => (0_u8..4, name.clone(), any::<bool>(), any::<bool>(), placement())
-            .prop_map(|(nonce, name, empty, replace, nodes)| Step::Create { nonce, name, empty, replace, nodes }),
+        4 => (0_u8..4, name.clone(), any::<(bool, bool, bool)>(), placement())
+            .prop_map(|(nonce, name, (empty, replace, sized), nodes)| {
+                Step::Create { nonce, name, empty, replace, sized, nodes }
+            }),
+        2 => (0_u8..4, name.clone(), prop::bool::weighted(0.8), any::<bool>())
+            .prop_map(|(nonce, name, sized, replace)| Step::Resume { nonce, name, sized, replace }),
         6 => (0_u8..4, 0_u32..3, 0_u32..3, placement(), reports()).prop_map(|(nonce, group, raise, nodes, reports)| {
             Step::Allocate { nonce, group, raise, nodes, reports }
         }),
@@ -84,10 +91,16 @@ fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
         reports.iter().map(told).collect()
     };
     match step {
-        Step::Create { nonce, name, empty, replace, nodes } => {
+        Step::Create { nonce, name, empty, replace, sized, nodes } => {
             let request = CreateFile { replace: *replace, ..create_request((*nonce).into(), NAMES[*name]) };
             let nodes = if *empty { vec![] } else { nodes.clone() };
-            Command::Create { request: CreateFile { size_hint: empty.then_some(0), ..request }, nodes }
+            let size_hint = if *empty { Some(0) } else { sized.then_some(SIZE) };
+            Command::Create { request: CreateFile { size_hint, ..request }, nodes }
+        }
+        Step::Resume { nonce, name, sized, replace } => {
+            let size = if *sized { SIZE } else { 0 };
+            let request = resume_request((*nonce).into(), NAMES[*name], size);
+            Command::Resume { request: ResumeUpload { replace: *replace, ..request } }
         }
         Step::Allocate { nonce, group, raise, nodes, reports } => {
             let request = allocate_request(file(*nonce), (*nonce).into(), *group, 1 + raise);
@@ -141,6 +154,7 @@ fn expected(model: &mut Model, command: &Command) -> Result<Outcome, Refusal> {
             model.record_copies(reports);
             Ok(Outcome::Recorded { taken: reports.len() as u32 })
         }
+        Command::Resume { request } => model.resume(request).map(Outcome::Resumed),
         Command::Register { .. } => Ok(Outcome::Registered { incarnation: Incarnation(1) }),
         Command::Initialise { .. } | Command::Tick => Ok(Outcome::Done),
         Command::ChangeSettings { .. } => unreachable!("the histories leave the settings alone"),
@@ -173,6 +187,7 @@ fn check(machine: &Machine, model: &Model) -> Result<(), TestCaseError> {
         (model.visible.keys()).flat_map(|name| name.match_indices('/').map(|(at, _)| &name[..at])).collect();
     prop_assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 3).count(), directories.len());
     prop_assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 6).count(), open);
+    prop_assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 16).count(), open);
     Ok(())
 }
 
@@ -257,6 +272,9 @@ fn the_random_lives_reach_every_answer() {
         "Ok(Recorded",
         "Ok(Moved(File",
         "Ok(Moved(Directory",
+        "Ok(Resumed(Nothing",
+        "Ok(Resumed(Other",
+        "Ok(Resumed(Resumed",
         "Err(NameExists",
         "Err(NameConflict",
         "Err(Replaced",

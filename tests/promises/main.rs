@@ -5,6 +5,7 @@
 
 mod cluster;
 mod disks;
+mod downloads;
 mod failures;
 mod files;
 mod house;
@@ -13,3 +14,5 @@ mod metrics;
 mod names;
 mod operation;
 mod security;
+mod slow;
+mod uploads;

@@ -273,7 +273,7 @@ impl Request for ChangeSettings {
 
 impl Request for NodeHistory {
     const SERVICE: Service = Service::Namespace;
-    const METHOD: u8 = 14;
+    const METHOD: u8 = 18;
     type Reply = Vec<Transition>;
 }
 

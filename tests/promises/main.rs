@@ -12,4 +12,5 @@ mod metadata;
 mod names;
 mod operation;
 mod security;
+mod trees;
 mod uploads;

@@ -19,6 +19,7 @@ pub mod local_tree;
 pub mod logging;
 pub mod moment;
 pub mod output;
+pub mod part_file;
 pub mod progress;
 pub mod runtime;
 pub mod table;

@@ -4,7 +4,9 @@ use crate::download::{self, DownloadRequest};
 use crate::error::{ClientError, Subject};
 use crate::leader::Leader;
 use crate::listing::Listing;
+use crate::pace::Pace;
 use crate::progress::Progress;
+use crate::removal::{self, Removal};
 use crate::settings::ClientSettings;
 use crate::sink::Sink;
 use crate::source::Source;
@@ -16,14 +18,15 @@ use dfs_core::name::FileName;
 use dfs_core::settings::{ClusterSettings, SettingChange};
 use dfs_core::wire::metadata::{
     ChangeSettings, ClusterStatus, ClusterSummary, DeleteFile, DescribeNode, FileInfo, FilePage, FileTarget, GroupPage,
-    Leadership, ListFiles, ListNodes, LocateGroups, MetadataNodeInfo, MoveName, MovedName, NodeDescription, NodePage,
-    ShowSettings, StatFile, StorageNodeInfo,
+    Leadership, LevelPage, ListFiles, ListLevel, ListNodes, ListUploads, LocateGroups, MetadataNodeInfo, MoveName,
+    MovedName, NodeDescription, NodePage, ShowSettings, StatFile, StorageNodeInfo, UploadList,
 };
 use dfs_transport::endpoint::{Endpoint, EndpointSettings};
 use dfs_transport::exchange::CallError;
 use dfs_transport::identity::Identity;
 use dfs_transport::peers::{Class, Destination, Peers};
 use dfs_transport::world::World;
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) peers: Peers,
     pub(crate) leader: Leader,
     pub(crate) standing: Standing,
+    pub(crate) pace: Pace,
     endpoint: Endpoint,
 }
 
@@ -80,8 +84,8 @@ impl Client {
         let endpoint = Endpoint::bind(world, identity, EndpointSettings { listen, ..EndpointSettings::default() })?;
         let leader = Leader::new(endpoint.clone(), world.entropy.clone(), seeds, settings.clone());
         let peers = endpoint.peers();
-        let (world, standing) = (world.clone(), Standing::default());
-        Ok(Client(Arc::new(Inner { world, settings, peers, leader, standing, endpoint })))
+        let (world, standing, pace) = (world.clone(), Standing::default(), Pace::default());
+        Ok(Client(Arc::new(Inner { world, settings, peers, leader, standing, pace, endpoint })))
     }
 
     /// Uploads what `source` gives. The file is visible under its name from when this returns, whole and with at least a
@@ -112,6 +116,33 @@ impl Client {
         progress: &dyn Progress,
     ) -> Result<FileInfo, ClientError> {
         download::download(&self.0, target, sink, &request, progress).await
+    }
+
+    /// Downloads a version that was looked up or listed into `sink`, as [`Client::download`] does.
+    ///
+    /// # Errors
+    /// The version is gone, no replica of one of its chunks can be read, or the sink fails.
+    pub async fn download_version(
+        &self,
+        file: &FileInfo,
+        sink: impl Sink,
+        request: DownloadRequest,
+        progress: &dyn Progress,
+    ) -> Result<(), ClientError> {
+        download::download_version(&self.0, file, sink, &request, progress).await
+    }
+
+    /// How many bytes at the beginning of a local copy are those of this version, up to the first chunk that is not
+    /// there whole or differs. Only checksums are asked for.
+    ///
+    /// # Errors
+    /// The version is gone, or the cluster cannot answer. What cannot be read of the copy counts as not there.
+    pub async fn verified_prefix<R: Read + Send + 'static>(
+        &self,
+        file: &FileInfo,
+        copy: R,
+    ) -> Result<u64, ClientError> {
+        download::verified_prefix(&self.0, file, copy).await
     }
 
     /// Looks one committed file up.
@@ -146,6 +177,32 @@ impl Client {
         let first_tried = self.0.leader.who_leads().await?.cluster_time;
         let request = DeleteFile { request: RequestId(self.0.world.entropy.wide_number()), first_tried, target };
         self.0.leader.ask(&request, Subject::File(&request.target)).await
+    }
+
+    /// One page of one level of the tree: files, and directories instead of what is below them.
+    ///
+    /// # Errors
+    /// The cluster cannot answer.
+    pub async fn list_level_page(&self, request: &ListLevel) -> Result<LevelPage, ClientError> {
+        self.0.leader.ask(request, Subject::Cluster).await
+    }
+
+    /// One page of the open uploads.
+    ///
+    /// # Errors
+    /// The cluster cannot answer.
+    pub async fn list_uploads_page(&self, request: &ListUploads) -> Result<UploadList, ClientError> {
+        self.0.leader.ask(request, Subject::Cluster).await
+    }
+
+    /// Deletes all files whose names begin with `prefix`, several at once, each by the id with which it is listed.
+    /// `on_failure` hears of each that could not be deleted; the rest goes on as long as the cluster answers.
+    pub async fn delete_all(
+        &self,
+        prefix: impl Into<String>,
+        on_failure: impl FnMut(&FileInfo, &ClientError),
+    ) -> Removal {
+        removal::delete_all(self, prefix.into(), on_failure).await
     }
 
     /// Moves a file, or a directory with all below it, to a name that nothing has. Done exactly once, however often the

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod disks;
+mod downloads;
 mod failures;
 mod files;
 mod house;
@@ -13,4 +14,5 @@ mod names;
 mod operation;
 mod security;
 mod trees;
+mod slow;
 mod uploads;

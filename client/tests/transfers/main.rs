@@ -2,6 +2,8 @@
 
 mod fake;
 mod finding;
+mod hedging;
+mod local_copy;
 mod metadata;
 mod ranges;
 mod reading;

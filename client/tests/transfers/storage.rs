@@ -35,6 +35,10 @@ pub enum Fault {
     AcknowledgesOneCopy,
     /// It acknowledges with the checksum of other bytes.
     AcknowledgesOtherBytes,
+    /// It answers reads only after this time.
+    Late(Duration),
+    /// It sends what is read in pieces of 8 KiB, this time apart.
+    Trickles(Duration),
     /// It breaks off in the middle of the payload.
     BreaksOff,
     /// It sends other bytes than it was given.
@@ -245,11 +249,20 @@ async fn read(storage: &Storage, inbound: Inbound) -> Result<(), CallError> {
     let end = (request.offset + request.length).next_multiple_of(BLOCK_BYTES).min(sums.length);
     let offset = request.offset / BLOCK_BYTES * BLOCK_BYTES;
     let length = end - offset;
-    let bytes = bytes.slice(offset as usize..end as usize);
+    let mut bytes = bytes.slice(offset as usize..end as usize);
+    if let Fault::Late(time) = storage.fault() {
+        tokio::time::sleep(time).await;
+    }
     exchange.send_message(&ReadAnswer { sums, offset, length }).await?;
     if storage.fault() == Fault::BreaksOff {
         let half = bytes.slice(..bytes.len() / 2);
         return exchange.send_payload(half).await;
+    }
+    if let Fault::Trickles(pause) = storage.fault() {
+        while bytes.len() > 8192 {
+            exchange.send_payload(bytes.split_to(8192)).await?;
+            tokio::time::sleep(pause).await;
+        }
     }
     exchange.send_payload(bytes).await?;
     exchange.reply(&ReadTrailer { length }).await

@@ -14,5 +14,6 @@ mod metrics;
 mod names;
 mod operation;
 mod security;
+mod trees;
 mod slow;
 mod uploads;

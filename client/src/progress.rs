@@ -4,7 +4,8 @@
 pub trait Progress: Send + Sync {
     /// The transfer begins; `total` is its bytes where they are known.
     fn started(&self, total: Option<u64>);
-    /// `bytes` more are safe: durable on enough nodes in an upload, checked and handed to the sink in a download.
+    /// `bytes` more are safe: durable on enough nodes in an upload, checked and handed to the sink in a download,
+    /// found right in a local copy.
     fn advanced(&self, bytes: u64);
 }
 

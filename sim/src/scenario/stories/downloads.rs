@@ -136,8 +136,10 @@ fn one_bad_node() -> Story {
         (1, FaultKind::SlowLink),
         (2, FaultKind::Unplug),
         (3, FaultKind::Crash),
+        (1, FaultKind::BadLink),
     ];
-    ailments.into_iter().fold(story, |story, (node, ailment)| {
+    let muted = story.silence(storage(2)).expect_readable("a").within(seconds(1)).hear(storage(2)).wait(seconds(16));
+    ailments.into_iter().fold(muted, |story, (node, ailment)| {
         story
             .fault(ailment, storage(node))
             .expect_readable("a")

@@ -9,11 +9,13 @@
 //! A node registers once in its life; the answer gives it an incarnation, which every beat carries. A refusal that
 //! says that a newer incarnation has registered, or that the cluster is another one, ends the node: the actor fails,
 //! and fails again when restarted, until its tree gives up with that reason.
+//!
+//! A node that stops in order says so with a beat of its own, and with every beat after it: it gets no new work then.
 
 use crate::chunk_store::{ChunkStore, StoreError};
 use crate::metadata_link::MetadataLink;
 use crate::replicator::ReplicatorHandle;
-use crate::seat::Seat;
+use crate::seat::{AskError, Seat};
 use dfs_core::id::{BootId, Incarnation};
 use dfs_core::limit::{LATE_REPORTS_KEPT_MAX, LATE_REPORTS_PER_BEAT_MAX};
 use dfs_core::wire::membership::{Beat, BeatAnswer, LateReport, Order, OrderMark, Register, Registered};
@@ -21,12 +23,13 @@ use dfs_core::wire::metadata::StorageLoad;
 use dfs_transport::endpoint::Endpoint;
 use dfs_transport::exchange::CallError;
 use dfs_transport::world::{OwnedTask, World};
-use ractor::{Actor, ActorProcessingErr, ActorRef};
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 /// How long one registration or beat may take, over all metadata nodes.
@@ -41,7 +44,16 @@ pub enum HeartbeatMessage {
     /// A registration was answered.
     Registered(MetadataLink, Result<Registered, CallError>),
     /// A beat was answered.
-    Answered(MetadataLink, Result<BeatAnswer, CallError>),
+    Answered {
+        /// The way to the leader, for the next call.
+        link: MetadataLink,
+        /// Whether the beat said that the node stops.
+        leaving: bool,
+        /// The answer.
+        outcome: Result<BeatAnswer, CallError>,
+    },
+    /// The node is about to stop: the leader is told, then whoever asks.
+    Leave(RpcReplyPort<()>),
 }
 
 /// A handle to the heartbeat.
@@ -54,6 +66,14 @@ impl HeartbeatHandle {
         if self.0.cast(HeartbeatMessage::Late(Box::new(report))).is_err() {
             tracing::warn!("a late report is lost while the heartbeat restarts");
         }
+    }
+
+    /// Tells the leader that this node is about to stop.
+    ///
+    /// # Errors
+    /// The leader did not hear it by `deadline`: it will notice by itself.
+    pub async fn leave(&self, deadline: Instant) -> Result<(), AskError> {
+        self.0.ask(HeartbeatMessage::Leave, deadline).await
     }
 }
 
@@ -89,6 +109,12 @@ pub struct HeartbeatState {
     late: VecDeque<LateReport>,
     /// The highest order seen: lower ones are from a deposed leader.
     seen: Option<OrderMark>,
+    /// Whether beats say that the node stops.
+    leaving: Arc<AtomicBool>,
+    /// Ends the wait for the next beat.
+    hurry: Arc<Notify>,
+    /// Who waits until the leader knows that the node stops.
+    left: Vec<RpcReplyPort<()>>,
     #[allow(dead_code, reason = "held: the call ends with the actor")]
     calling: OwnedTask<()>,
 }
@@ -117,12 +143,17 @@ impl HeartbeatState {
         let (store, me, incarnation) = (self.arguments.store.clone(), me.clone(), self.incarnation);
         let (replicator, unreported) = (self.arguments.replicator.clone(), self.late.len() as u64);
         let late_reports = self.late.iter().take(LATE_REPORTS_PER_BEAT_MAX).cloned().collect();
+        let (leaving, hurry) = (self.leaving.clone(), self.hurry.clone());
         let call = async move {
-            sleep_until(at).await;
+            tokio::select! {
+                () = sleep_until(at) => {}
+                () = hurry.notified() => {}
+            }
             let load = StorageLoad { pending_copies: replicator.pending() + unreported, ..store.load() };
-            let request = Beat { incarnation, load, late_reports, receipts: Vec::new() };
+            let leaving = leaving.load(Ordering::Relaxed);
+            let request = Beat { incarnation, load, late_reports, receipts: Vec::new(), leaving };
             let outcome = link.call(&request, Instant::now() + CALL_WITHIN).await;
-            let _ = me.send_message(HeartbeatMessage::Answered(link, outcome));
+            let _ = me.send_message(HeartbeatMessage::Answered { link, leaving, outcome });
         };
         self.arguments.world.scope.spawn(call).owned()
     }
@@ -176,6 +207,9 @@ impl Actor for HeartbeatActor {
             interval: Duration::from_secs(1),
             late: VecDeque::new(),
             seen: None,
+            leaving: Arc::default(),
+            hurry: Arc::default(),
+            left: Vec::new(),
             calling,
         })
     }
@@ -211,19 +245,30 @@ impl Actor for HeartbeatActor {
                 tracing::info!(%error, "cannot register yet; trying on");
                 state.calling = state.arguments.register(&me, link, state.soon());
             }
-            HeartbeatMessage::Answered(mut link, Ok(answer)) => {
+            HeartbeatMessage::Answered { mut link, leaving, outcome: Ok(answer) } => {
                 link.learn(answer.members.iter().map(|member| member.address));
                 let taken = (answer.reports_taken as usize).min(state.late.len());
                 state.late.drain(..taken);
                 state.interval = answer.settings.beat_interval();
                 state.obey(answer.orders);
+                if leaving {
+                    state.left.drain(..).for_each(|port| drop(port.send(())));
+                }
                 let next = if state.late.is_empty() { Instant::now() + state.interval } else { state.soon() };
                 state.calling = state.beat(&me, link, next);
             }
-            HeartbeatMessage::Answered(link, Err(error)) => {
+            HeartbeatMessage::Answered { link, outcome: Err(error), .. } => {
                 fail_if_final(&error)?;
                 tracing::debug!(%error, "a beat was not answered; trying on");
                 state.calling = state.beat(&me, link, state.soon());
+            }
+            // A node that has not registered has nobody to tell.
+            HeartbeatMessage::Leave(port) if state.incarnation == Incarnation(0) => drop(port.send(())),
+            HeartbeatMessage::Leave(port) => {
+                state.leaving.store(true, Ordering::Relaxed);
+                state.left.push(port);
+                // Whether it waits or is under way, the next beat comes at once.
+                state.hurry.notify_one();
             }
         }
         Ok(())

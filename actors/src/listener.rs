@@ -20,12 +20,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
 /// A request that was let in. Its permit is given back when it is dropped.
 pub struct Admitted {
     inbound: Box<Inbound>,
-    permit: OwnedSemaphorePermit,
+    permit: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
     span: tracing::Span,
 }
 
@@ -50,6 +51,45 @@ impl Admitted {
             work.await;
         };
         scope.spawn(work.instrument(span));
+    }
+}
+
+/// The gate of a node: closed when it stops, so that what is under way may end and nothing new begins. It does not
+/// keep out what goes on for as long as the node lives: the Raft protocol, and what a node says of itself.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Semaphore>);
+
+/// Requests that can be inside a gate at once: more than all routes let in.
+const GATE_PERMITS: u32 = 1 << 20;
+
+impl Gate {
+    /// An open gate.
+    #[must_use]
+    pub fn new() -> Gate {
+        Gate(Arc::new(Semaphore::new(GATE_PERMITS as usize)))
+    }
+
+    /// Lets nothing more in, and waits until all that is inside has ended, or until `deadline`. Answers whether it has.
+    pub async fn close(&self, deadline: Instant) -> bool {
+        // What waits for all permits is served first: nobody gets one any more.
+        let drained = timeout_at(deadline, self.0.acquire_many(GATE_PERMITS)).await.is_ok();
+        self.0.close();
+        drained
+    }
+
+    fn enter(&self, service: Service) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        match service {
+            Service::Raft | Service::Node => Ok(None),
+            Service::Namespace | Service::Membership | Service::Chunks | Service::Replicas => {
+                self.0.clone().try_acquire_owned().map(Some).map_err(|_| Refusal::Stopping)
+            }
+        }
+    }
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Gate::new()
     }
 }
 
@@ -92,13 +132,17 @@ impl Route {
 struct Router {
     scope: Scope,
     routes: Vec<Route>,
+    gate: Gate,
     /// Requests that came so far: the last one's id within this life of the listener.
     requests: AtomicU64,
 }
 
 impl Router {
     /// Whether a request may enter, and by which way.
-    fn admit(&self, inbound: &Inbound) -> Result<(&Route, OwnedSemaphorePermit), Refusal> {
+    fn admit(
+        &self,
+        inbound: &Inbound,
+    ) -> Result<(&Route, (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)), Refusal> {
         let route = self.routes.iter().find(|route| route.service == inbound.service).ok_or(Refusal::UnknownMethod)?;
         if !route.roles.contains(&inbound.peer.role) {
             return Err(Refusal::NotPermitted);
@@ -106,8 +150,9 @@ impl Router {
         if (route.is_vacant)() {
             return Err(Refusal::Unavailable);
         }
+        let inside = self.gate.enter(inbound.service)?;
         let permit = route.permits.clone().try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
-        Ok((route, permit))
+        Ok((route, (permit, inside)))
     }
 }
 
@@ -151,6 +196,8 @@ pub struct ListenerArguments {
     pub routes: Vec<Route>,
     /// Tells what the node is at the moment.
     pub describe: Arc<dyn Fn() -> NodeDescription + Send + Sync>,
+    /// What a request must pass.
+    pub gate: Gate,
 }
 
 /// What a listener keeps.
@@ -174,7 +221,7 @@ impl Actor for ListenerActor {
         me: ActorRef<ListenerMessage>,
         arguments: ListenerArguments,
     ) -> Result<ListenerState, ActorProcessingErr> {
-        let ListenerArguments { scope, endpoint, seat, mut routes, describe } = arguments;
+        let ListenerArguments { scope, endpoint, seat, mut routes, describe, gate } = arguments;
         routes.push(Route::new(
             Service::Node,
             "ListenerActor",
@@ -183,8 +230,8 @@ impl Actor for ListenerActor {
             &seat,
             ListenerMessage::Serve,
         ));
-        let serving =
-            endpoint.serve(Arc::new(Router { scope: scope.clone(), routes, requests: AtomicU64::new(0) })).owned();
+        let router = Router { scope: scope.clone(), routes, gate, requests: AtomicU64::new(0) };
+        let serving = endpoint.serve(Arc::new(router)).owned();
         let accepting = scope
             .spawn(async move {
                 let _ = serving.await;
@@ -215,3 +262,6 @@ impl Actor for ListenerActor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,9 @@
 //! *Owns* the evidence (`dfs_core::liveness::Watch`), which begins anew whenever this node becomes leader: a new
 //! leader listens first. *Receives* admitted requests for [`Service::Membership`], questions of the `NamespaceActor`,
 //! and changes of leadership. *Asks* the Raft engine and the `RepairScheduler`, in tasks of their own. *Supervised by*
-//! the metadata tree, after the `RaftActor`. *Bounds*: the route's permits; evidence is one small record per node.
+//! the metadata tree, after the `RaftActor`. *Bounds*: the route's permits; evidence is one small record per node, with
+//! a short history. While it leads, it looks at all registered nodes every [`LOOK_EVERY`], notes and logs how their
+//! health has changed.
 //!
 //! Metadata never opens a connection to a storage node: all it knows, nodes told with their beats.
 
@@ -12,9 +14,9 @@ use crate::raft::RaftHandle;
 use crate::repair_scheduler::RepairHandle;
 use crate::seat::{AskError, Seat};
 use dfs_core::id::{Incarnation, NodeId, Role};
-use dfs_core::limit::LATE_REPORTS_PER_BEAT_MAX;
-use dfs_core::liveness::Watch;
-use dfs_core::meta::{self, Command, Outcome};
+use dfs_core::limit::{LATE_REPORTS_PER_BEAT_MAX, NODES_PAGE_MAX};
+use dfs_core::liveness::{Transition, Watch};
+use dfs_core::meta::{self, Command, NodeRecord, Outcome, View};
 use dfs_core::placement::Candidate;
 use dfs_core::refusal::Refusal;
 use dfs_core::settings::ClusterSettings;
@@ -25,15 +27,17 @@ use dfs_transport::endpoint::Inbound;
 use dfs_transport::world::{OwnedTask, Scope};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Registrations and beats that are served at once.
 const MEMBERSHIP_REQUESTS_MAX: usize = 4096;
 /// How long after a barrier that failed a new leader tries the next one.
 const BARRIER_RETRY: Duration = Duration::from_millis(200);
+/// How often a leader looks at how the registered nodes are.
+pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What the leader has heard of one storage node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeEvidence {
     /// How it is.
     pub health: Health,
@@ -41,6 +45,12 @@ pub struct NodeEvidence {
     pub silent: Option<Duration>,
     /// Its load, as its last beat told.
     pub load: Option<StorageLoad>,
+    /// The life of its process that beat last.
+    pub incarnation: Option<Incarnation>,
+    /// Whether its last beat said that it stops.
+    pub leaving: bool,
+    /// The last changes of its health that this leader noted, oldest first.
+    pub history: Vec<Transition>,
 }
 
 /// What the watcher is told.
@@ -54,11 +64,26 @@ pub enum WatcherMessage {
     /// This node does not lead.
     Follows,
     /// A beat of the current incarnation arrived.
-    Heard(NodeId, Incarnation, StorageLoad),
+    Heard(NodeHeard),
+    /// The nodes that are registered.
+    Registered(Vec<NodeRecord>),
     /// Who of these may be given work?
     Candidates(Vec<NodeId>, RpcReplyPort<Vec<Candidate>>),
     /// How are these?
     Evidence(Vec<NodeId>, RpcReplyPort<Vec<NodeEvidence>>),
+}
+
+/// A beat that counts.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeHeard {
+    /// Who beat.
+    pub node: NodeId,
+    /// The life of its process.
+    pub incarnation: Incarnation,
+    /// Its load.
+    pub load: StorageLoad,
+    /// Whether it said that it stops.
+    pub leaving: bool,
 }
 
 /// A handle to the watcher.
@@ -115,15 +140,21 @@ pub struct WatcherState {
     settings: Option<ClusterSettings>,
     /// Settings that it goes by from a time on, once every node has heard of them.
     awaited: Option<(Duration, ClusterSettings)>,
+    /// Reads who is registered, while this node leads.
+    #[allow(dead_code, reason = "held: it ends with the leadership, or with the actor")]
+    looking: Option<OwnedTask<()>>,
     #[allow(dead_code, reason = "held: it ends with the actor")]
     leadership: OwnedTask<()>,
 }
 
 impl WatcherState {
-    fn leads(&mut self, settings: ClusterSettings, now: Duration) {
-        self.watch = Some(Watch::new(&settings, now));
+    fn leads(&mut self, settings: ClusterSettings, me: &ActorRef<WatcherMessage>) {
+        self.watch = Some(Watch::new(&settings, self.started.elapsed()));
         self.settings = Some(settings);
         self.awaited = None;
+        let arguments = self.arguments.clone();
+        let looking = look(arguments.raft, arguments.scope.clone(), me.clone());
+        self.looking = Some(arguments.scope.spawn(looking).owned());
     }
 
     /// Goes by the longer of the old and the new windows, until every node must have beaten once more.
@@ -146,12 +177,44 @@ impl WatcherState {
     fn evidence(&self, node: NodeId) -> NodeEvidence {
         let now = self.started.elapsed();
         match &self.watch {
-            None => NodeEvidence { health: Health::Unknown, silent: None, load: None },
+            None => NodeEvidence {
+                health: Health::Unknown,
+                silent: None,
+                load: None,
+                incarnation: None,
+                leaving: false,
+                history: Vec::new(),
+            },
             Some(watch) => NodeEvidence {
                 health: watch.health(node, now),
                 silent: watch.silent_for(node, now),
                 load: watch.load(node),
+                incarnation: watch.incarnation(node),
+                leaving: watch.is_leaving(node),
+                history: watch.history(node),
             },
+        }
+    }
+
+    fn heard(&mut self, heard: NodeHeard) {
+        let Some(watch) = &mut self.watch else { return };
+        let now = self.started.elapsed();
+        if watch.heard(heard.node, heard.incarnation, now, heard.load) && heard.leaving {
+            watch.leaves(heard.node, heard.incarnation);
+        }
+        self.observe([heard.node]);
+    }
+
+    /// Notes and logs how the health of nodes has changed.
+    fn observe(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
+        let Some(watch) = &mut self.watch else { return };
+        for (node, change) in watch.observe(nodes, self.started.elapsed(), self.arguments.raft.cluster_time()) {
+            let Transition { from, to, cause, .. } = change;
+            if matches!(to, Health::Suspect | Health::Dead) {
+                tracing::warn!(%node, ?from, ?to, %cause, "a storage node is not as it was");
+            } else {
+                tracing::info!(%node, ?from, ?to, %cause, "a storage node is alive");
+            }
         }
     }
 }
@@ -169,7 +232,7 @@ impl Actor for NodeWatcher {
         let following = follow_leadership(arguments.raft.clone(), arguments.scope.clone(), me);
         let leadership = arguments.scope.spawn(following).owned();
         let started = Instant::now();
-        Ok(WatcherState { arguments, started, watch: None, settings: None, awaited: None, leadership })
+        Ok(WatcherState { arguments, started, watch: None, settings: None, awaited: None, looking: None, leadership })
     }
 
     async fn handle(
@@ -185,21 +248,14 @@ impl Actor for NodeWatcher {
                 let arguments = state.arguments.clone();
                 admitted.serve(&state.arguments.scope, |inbound| async move { arguments.serve(inbound, &me).await });
             }
-            WatcherMessage::Leads(settings) => state.leads(settings, now),
+            WatcherMessage::Leads(settings) => state.leads(settings, &me),
             WatcherMessage::Changed(settings) => state.change(settings, now),
             WatcherMessage::Follows => {
-                state.watch = None;
+                (state.watch, state.settings, state.awaited, state.looking) = (None, None, None, None);
                 state.arguments.repair.deposed();
             }
-            WatcherMessage::Heard(node, incarnation, load) => {
-                if let Some(watch) = &mut state.watch {
-                    let before = watch.health(node, now);
-                    watch.heard(node, incarnation, now, load);
-                    if before != Health::Alive {
-                        tracing::info!(%node, %incarnation, ?before, "a storage node is alive");
-                    }
-                }
-            }
+            WatcherMessage::Heard(heard) => state.heard(heard),
+            WatcherMessage::Registered(nodes) => state.observe(nodes.iter().map(|record| record.node)),
             WatcherMessage::Candidates(nodes, port) => {
                 let candidates = state.watch.as_ref().map_or_else(Vec::new, |watch| watch.candidates(nodes, now));
                 let _ = port.send(candidates);
@@ -209,6 +265,31 @@ impl Actor for NodeWatcher {
             }
         }
         Ok(())
+    }
+}
+
+/// Tells the watcher again and again who is registered, as this leader's state has it.
+async fn look(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherMessage>) {
+    loop {
+        let view = raft.view();
+        // A state that cannot be read ends the Raft engine, which is noticed elsewhere.
+        if let Ok(Ok(nodes)) = scope.blocking(move || registered(&view)).await {
+            let _ = me.send_message(WatcherMessage::Registered(nodes));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// All registered nodes.
+fn registered<V: View>(view: &V) -> Result<Vec<NodeRecord>, V::Error> {
+    let mut nodes: Vec<NodeRecord> = Vec::new();
+    loop {
+        let page = meta::nodes(view, nodes.last().map(|record| record.node), NODES_PAGE_MAX)?;
+        let more = page.len() == NODES_PAGE_MAX;
+        nodes.extend(page);
+        if !more {
+            return Ok(nodes);
+        }
     }
 }
 
@@ -322,7 +403,8 @@ impl WatcherArguments {
             Some(registered) if registered.incarnation == beat.incarnation => {}
             _ => return Err(Refusal::Unavailable),
         }
-        let _ = watcher.send_message(WatcherMessage::Heard(node, beat.incarnation, beat.load));
+        let Beat { incarnation, load, leaving, .. } = beat;
+        let _ = watcher.send_message(WatcherMessage::Heard(NodeHeard { node, incarnation, load, leaving }));
         let told = u32::try_from(beat.late_reports.len()).unwrap_or(u32::MAX);
         let mut reports_taken = 0;
         if told > 0 {

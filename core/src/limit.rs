@@ -52,6 +52,8 @@ pub const LATE_REPORTS_PER_ENTRY_MAX: usize = 1024;
 pub const EXCLUDED_NODES_MAX: usize = 64;
 /// Orders that the answer to one beat carries at most.
 pub const ORDERS_PER_BEAT_MAX: usize = 256;
+/// Changes of one node's health that a leader keeps in mind at most.
+pub const HEALTH_HISTORY_MAX: usize = 16;
 
 /// Administrative requests whose answers are kept at most.
 pub const REQUESTS_KEPT_MAX: u64 = 400_000;

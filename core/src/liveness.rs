@@ -1,16 +1,23 @@
 //! Liveness: how storage nodes are, by the evidence of one leader.
 //!
 //! A [`Watch`] begins with a leadership and ends with it. Silence is counted from the last beat that this leader had,
-//! or from when it became leader: what an earlier leader saw does not count against a node. Times are elapsed since an
+//! or from when it became leader: what an earlier leader saw does not count against a node. Until it has listened for
+//! as long as a node must be silent to be dead, it calls nobody dead and judges no copy. Times are elapsed since an
 //! origin of the caller's choice, and rise.
+//!
+//! Each change of a node's health is kept with its reason, the newest [`HEALTH_HISTORY_MAX`] of each node.
 //!
 //! Deliberately absent: clocks, and any say about copies. A dead node's copies stay recorded; readers filter.
 
 use crate::id::{Incarnation, NodeId};
+use crate::limit::HEALTH_HISTORY_MAX;
 use crate::placement::Candidate;
 use crate::settings::ClusterSettings;
+use crate::time::ClusterTime;
 use crate::wire::metadata::{Health, StorageLoad};
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
 /// What one leader has heard of the storage nodes.
@@ -20,6 +27,7 @@ pub struct Watch {
     dead_after: Duration,
     became_leader_at: Duration,
     evidence: BTreeMap<NodeId, Evidence>,
+    told: BTreeMap<NodeId, Told>,
 }
 
 /// The last beat of a node.
@@ -28,6 +36,60 @@ struct Evidence {
     incarnation: Incarnation,
     at: Duration,
     load: StorageLoad,
+    leaving: bool,
+}
+
+/// What was last made of the evidence of a node.
+#[derive(Clone, Debug)]
+struct Told {
+    health: Health,
+    history: VecDeque<Transition>,
+}
+
+/// One change of a node's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Transition {
+    /// When it was noticed, in cluster time.
+    pub at: ClusterTime,
+    /// How the node was until then.
+    pub from: Health,
+    /// How it is since.
+    pub to: Health,
+    /// What it rests on.
+    pub cause: Cause,
+}
+
+/// What a change of health rests on. Append-only once released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// The node beat, or registered.
+    Beat {
+        /// The life of its process that did.
+        incarnation: Incarnation,
+    },
+    /// Nothing was heard of it for so long.
+    Silence {
+        /// Milliseconds since its last beat.
+        silent_ms: u64,
+    },
+    /// Nothing was heard of it since this leader began.
+    NeverHeard {
+        /// Milliseconds since then.
+        listened_ms: u64,
+    },
+    /// It said that it stops.
+    Leaving,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Beat { incarnation } => write!(f, "it beats (incarnation {incarnation})"),
+            Cause::Silence { silent_ms } => write!(f, "silent for {silent_ms} ms"),
+            Cause::NeverHeard { listened_ms } => write!(f, "not heard in the {listened_ms} ms of this leader"),
+            Cause::Leaving => write!(f, "it said that it stops"),
+        }
+    }
 }
 
 impl Watch {
@@ -39,6 +101,7 @@ impl Watch {
             dead_after: settings.dead_after(),
             became_leader_at,
             evidence: BTreeMap::new(),
+            told: BTreeMap::new(),
         }
     }
 
@@ -56,24 +119,87 @@ impl Watch {
             return false;
         }
         let at = known.map_or(now, |known| now.max(known.at));
-        self.evidence.insert(node, Evidence { incarnation, at, load });
+        self.evidence.insert(node, Evidence { incarnation, at, load, leaving: false });
         true
+    }
+
+    /// Takes a node's last beat, with which it says that it stops. It gets no new work from now on, and is dead once
+    /// it has been away for as long as any other.
+    pub fn leaves(&mut self, node: NodeId, incarnation: Incarnation) {
+        if let Some(known) = self.evidence.get_mut(&node).filter(|known| known.incarnation == incarnation) {
+            known.leaving = true;
+        }
     }
 
     /// How a registered node is.
     #[must_use]
     pub fn health(&self, node: NodeId, now: Duration) -> Health {
-        let last_beat = self.evidence.get(&node).map(|evidence| evidence.at);
-        let silence = now.saturating_sub(last_beat.unwrap_or(self.became_leader_at));
+        let evidence = self.evidence.get(&node);
+        let silence = now.saturating_sub(evidence.map_or(self.became_leader_at, |evidence| evidence.at));
         if silence >= self.dead_after {
             Health::Dead
-        } else if silence >= self.suspect_after {
+        } else if silence >= self.suspect_after || evidence.is_some_and(|evidence| evidence.leaving) {
             Health::Suspect
-        } else if last_beat.is_some() {
+        } else if evidence.is_some() {
             Health::Alive
         } else {
             Health::Unknown
         }
+    }
+
+    /// Whether this leader has listened for so long that the silence of a node tells something.
+    #[must_use]
+    pub fn has_listened(&self, now: Duration) -> bool {
+        now.saturating_sub(self.became_leader_at) >= self.dead_after
+    }
+
+    /// Looks at registered nodes, and notes how their health has changed since the last look, at cluster time `time`.
+    pub fn observe(
+        &mut self,
+        nodes: impl IntoIterator<Item = NodeId>,
+        now: Duration,
+        time: ClusterTime,
+    ) -> Vec<(NodeId, Transition)> {
+        let mut changes = Vec::new();
+        for node in nodes {
+            let (to, cause) = (self.health(node, now), self.cause(node, now));
+            let told =
+                self.told.entry(node).or_insert_with(|| Told { health: Health::Unknown, history: VecDeque::new() });
+            if told.health == to {
+                continue;
+            }
+            let transition = Transition { at: time, from: told.health, to, cause };
+            told.health = to;
+            if told.history.len() >= HEALTH_HISTORY_MAX {
+                told.history.pop_front();
+            }
+            told.history.push_back(transition);
+            changes.push((node, transition));
+        }
+        changes
+    }
+
+    fn cause(&self, node: NodeId, now: Duration) -> Cause {
+        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        match self.evidence.get(&node) {
+            None => Cause::NeverHeard { listened_ms: milliseconds(now.saturating_sub(self.became_leader_at)) },
+            Some(evidence) => {
+                let silence = now.saturating_sub(evidence.at);
+                if silence >= self.suspect_after {
+                    Cause::Silence { silent_ms: milliseconds(silence) }
+                } else if evidence.leaving {
+                    Cause::Leaving
+                } else {
+                    Cause::Beat { incarnation: evidence.incarnation }
+                }
+            }
+        }
+    }
+
+    /// The changes of a node's health that were noted, oldest first.
+    #[must_use]
+    pub fn history(&self, node: NodeId) -> Vec<Transition> {
+        self.told.get(&node).map(|told| told.history.iter().copied().collect()).unwrap_or_default()
     }
 
     /// Whether this leader has had a beat of the node lately.
@@ -98,6 +224,12 @@ impl Watch {
     #[must_use]
     pub fn incarnation(&self, node: NodeId) -> Option<Incarnation> {
         self.evidence.get(&node).map(|evidence| evidence.incarnation)
+    }
+
+    /// Whether the node's last beat said that it stops.
+    #[must_use]
+    pub fn is_leaving(&self, node: NodeId) -> bool {
+        self.evidence.get(&node).is_some_and(|evidence| evidence.leaving)
     }
 
     /// Those of the registered nodes that may be given work: Alive ones that take chunks, and, with lower preference,

@@ -7,6 +7,7 @@ use dfs_actors::chunk_store::{ChunkStore, OpenStore, StoreError, StoreSettings};
 use dfs_actors::disk::DiskLock;
 use dfs_actors::heartbeat::{HeartbeatArguments, HeartbeatHandle};
 use dfs_actors::key_value::KeyValueError;
+use dfs_actors::listener::Gate;
 use dfs_actors::namespace::NamespaceArguments;
 use dfs_actors::node_watcher::{WatcherArguments, WatcherHandle};
 use dfs_actors::raft::{InitialiseError, OpenRaft, RaftEngine, RaftHandle, RaftOpenError};
@@ -25,6 +26,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a storage node that stops tries to tell the leader.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+/// How long transfers may go on once a storage node is to stop.
+const DRAIN_TRANSFERS_WITHIN: Duration = Duration::from_secs(5);
+/// How long requests may go on once a metadata node is to stop: another leader is to follow soon.
+const DRAIN_REQUESTS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +83,7 @@ pub struct Node {
     endpoint: Endpoint,
     supervisor: Supervisor,
     engine: Engine,
+    gate: Gate,
     address: SocketAddr,
     #[allow(dead_code, reason = "held: the data directory is this process's while the node lives")]
     lock: Option<DiskLock>,
@@ -81,7 +92,7 @@ pub struct Node {
 /// The shared engine of a role.
 enum Engine {
     Metadata(RaftHandle),
-    Storage(ChunkStore),
+    Storage(ChunkStore, HeartbeatHandle),
 }
 
 /// Starts a node.
@@ -117,6 +128,7 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
     let address = advertised(&settings, listening);
     let ready = Arc::new(AtomicBool::new(false));
     let restarts = Arc::new(Restarts::default());
+    let gate = Gate::new();
     let (scope, peers) = (world.scope.clone(), endpoint.peers());
 
     let (engine, tree, lock) = match settings.role {
@@ -128,7 +140,7 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
                 let raft = raft.clone();
                 describe(&endpoint, restarts.clone(), move || raft.leadership().leader.is_some())
             };
-            let entrance = Entrance { scope: scope.clone(), endpoint: endpoint.clone(), describe };
+            let entrance = Entrance { scope: scope.clone(), endpoint: endpoint.clone(), describe, gate: gate.clone() };
             let watcher = WatcherHandle::default();
             let tree = tree::metadata(
                 entrance,
@@ -160,7 +172,7 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
                 let ready = ready.clone();
                 describe(&endpoint, restarts.clone(), move || ready.load(Ordering::Relaxed))
             };
-            let entrance = Entrance { scope: scope.clone(), endpoint: endpoint.clone(), describe };
+            let entrance = Entrance { scope: scope.clone(), endpoint: endpoint.clone(), describe, gate: gate.clone() };
             let transfers = Transfers {
                 scope,
                 entropy: world.entropy.clone(),
@@ -180,13 +192,14 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
                 seeds: metadata,
                 ready,
             };
-            (Engine::Storage(store), tree::storage(entrance, transfers, heartbeat), None)
+            let engine = Engine::Storage(store, transfers.heartbeat.clone());
+            (engine, tree::storage(entrance, transfers, heartbeat), None)
         }
     };
     let supervisor = Supervisor::start(tree).await?;
     restarts.set(supervisor.restarts());
     tracing::info!(listen = %listening, advertise = %address, "the node serves");
-    Ok(Node { world, endpoint, supervisor, engine, address, lock })
+    Ok(Node { world, endpoint, supervisor, engine, gate, address, lock })
 }
 
 /// Where others reach the node: as set, or where it listens, with the port that it was given.
@@ -248,13 +261,26 @@ impl Node {
         self.supervisor.gave_up().await
     }
 
-    /// Stops in order: lets nothing more in, stops the actors, closes the engine and its files.
+    /// Stops in order: says so, lets nothing more in, lets what is under way end within a bound, stops the actors,
+    /// closes the engine and its files.
     pub async fn stop(self) {
+        if let Engine::Storage(_, heartbeat) = &self.engine
+            && heartbeat.leave(Instant::now() + LEAVE_WITHIN).await.is_err()
+        {
+            tracing::info!("no leader has heard that this node stops");
+        }
+        let within = match &self.engine {
+            Engine::Metadata(_) => DRAIN_REQUESTS_WITHIN,
+            Engine::Storage(..) => DRAIN_TRANSFERS_WITHIN,
+        };
+        if !self.gate.close(Instant::now() + within).await {
+            tracing::warn!("what is under way for longer than {} s is given up", within.as_secs());
+        }
         self.supervisor.stop().await;
         self.endpoint.close().await;
         match &self.engine {
             Engine::Metadata(raft) => raft.shutdown().await,
-            Engine::Storage(store) => store.close().await,
+            Engine::Storage(store, _) => store.close().await,
         }
         self.world.scope.kill();
     }

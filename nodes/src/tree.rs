@@ -2,7 +2,7 @@
 
 use dfs_actors::chunk_store_actor::{self, ChunkStoreActor, ChunkStoreMessage};
 use dfs_actors::heartbeat::{HeartbeatActor, HeartbeatArguments};
-use dfs_actors::listener::{ListenerActor, ListenerArguments, ListenerMessage};
+use dfs_actors::listener::{Gate, ListenerActor, ListenerArguments, ListenerMessage};
 use dfs_actors::namespace::{self, NamespaceActor, NamespaceArguments, NamespaceMessage};
 use dfs_actors::node_watcher::{self, NodeWatcher, WatcherArguments};
 use dfs_actors::raft_actor::{self, RaftActor, RaftArguments, RaftMessage};
@@ -28,6 +28,8 @@ pub struct Entrance {
     pub endpoint: Endpoint,
     /// Tells what the node is at the moment.
     pub describe: Arc<dyn Fn() -> NodeDescription + Send + Sync>,
+    /// Closed when the node stops.
+    pub gate: Gate,
 }
 
 /// A metadata node. Each child needs those before it, so a restart takes those after it along:
@@ -106,6 +108,7 @@ fn listener(
             seat: own_seat.clone(),
             routes: routes(),
             describe: entrance.describe.clone(),
+            gate: entrance.gate.clone(),
         };
         (ListenerActor, arguments)
     })

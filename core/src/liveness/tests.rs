@@ -75,3 +75,74 @@ fn nodes_that_beat_are_candidates_and_unheard_ones_only_while_the_leader_listens
     assert_eq!(watch.candidates(registered(), seconds(11)), [alive]);
     assert_eq!(watch.candidates(registered(), seconds(14)), []);
 }
+
+#[test]
+fn every_change_of_health_is_noted_with_what_it_rests_on() {
+    let mut watch = watch();
+    let time = |at: u64| ClusterTime(at * 1000);
+    let look = |watch: &mut Watch, at: u64| watch.observe([NODE], seconds(at), time(at));
+    assert_eq!(look(&mut watch, 1), [], "nothing is known yet");
+    watch.heard(NODE, Incarnation(3), seconds(2), load(1));
+    let alive = Transition {
+        at: time(2),
+        from: Health::Unknown,
+        to: Health::Alive,
+        cause: Cause::Beat { incarnation: Incarnation(3) },
+    };
+    assert_eq!(look(&mut watch, 2), [(NODE, alive)]);
+    assert_eq!(look(&mut watch, 11), []);
+    let cause = Cause::Silence { silent_ms: 10_000 };
+    let suspect = Transition { at: time(12), from: Health::Alive, to: Health::Suspect, cause };
+    assert_eq!(look(&mut watch, 12), [(NODE, suspect)]);
+    let cause = Cause::Silence { silent_ms: 31_000 };
+    let dead = Transition { at: time(33), from: Health::Suspect, to: Health::Dead, cause };
+    assert_eq!(look(&mut watch, 33), [(NODE, dead)]);
+    watch.heard(NODE, Incarnation(3), seconds(40), load(1));
+    let cause = Cause::Beat { incarnation: Incarnation(3) };
+    let revived = Transition { at: time(40), from: Health::Dead, to: Health::Alive, cause };
+    assert_eq!(look(&mut watch, 40), [(NODE, revived)]);
+    assert_eq!(watch.history(NODE), [alive, suspect, dead, revived]);
+    assert_eq!(watch.history(NodeId(9)), []);
+}
+
+#[test]
+fn the_history_of_a_node_is_bounded() {
+    let mut watch = watch();
+    for beat in 0..40 {
+        watch.heard(NODE, Incarnation(1), seconds(beat * 20), load(1));
+        watch.observe([NODE], seconds(beat * 20), ClusterTime(beat));
+        watch.observe([NODE], seconds(beat * 20 + 15), ClusterTime(beat));
+    }
+    let history = watch.history(NODE);
+    assert_eq!(history.len(), HEALTH_HISTORY_MAX);
+    assert_eq!(history.last().map(|last| (last.at, last.to)), Some((ClusterTime(39), Health::Suspect)));
+}
+
+#[test]
+fn a_node_that_leaves_gets_no_work_and_is_dead_only_after_the_window() {
+    let mut watch = watch();
+    watch.heard(NODE, Incarnation(2), seconds(40), load(1));
+    watch.leaves(NODE, Incarnation(1));
+    assert_eq!(watch.health(NODE, seconds(40)), Health::Alive, "an earlier life has no say");
+    watch.leaves(NODE, Incarnation(2));
+    assert_eq!(watch.candidates([NODE], seconds(40)), []);
+    let health: Vec<_> = [40, 69, 70].map(|at| watch.health(NODE, seconds(at))).into();
+    assert_eq!(health, [Health::Suspect, Health::Suspect, Health::Dead]);
+    let changes = watch.observe([NODE], seconds(41), ClusterTime(1));
+    assert_eq!(changes[0].1.cause, Cause::Leaving);
+    assert!(watch.is_leaving(NODE));
+    watch.heard(NODE, Incarnation(3), seconds(71), load(1));
+    assert_eq!(watch.health(NODE, seconds(71)), Health::Alive);
+    assert!(!watch.is_leaving(NODE));
+}
+
+#[test]
+fn nobody_is_dead_before_a_leader_has_listened_for_the_whole_window() {
+    let mut watch = watch();
+    assert!(!watch.has_listened(seconds(29)));
+    assert!(watch.has_listened(seconds(30)));
+    // Shorter windows take effect at once.
+    watch.follow(&ClusterSettings { suspect_after_ms: 6_000, dead_after_ms: 9_000, ..ClusterSettings::default() });
+    let health: Vec<_> = [5, 6, 9].map(|at| watch.health(NODE, seconds(at))).into();
+    assert_eq!(health, [Health::Unknown, Health::Suspect, Health::Dead]);
+}

@@ -50,6 +50,8 @@ pub struct Beat {
     pub late_reports: Vec<LateReport>,
     /// Proofs of finished orders.
     pub receipts: Vec<Receipt>,
+    /// Whether the node is about to stop: it gets no new work from now on.
+    pub leaving: bool,
 }
 
 /// Copies of one chunk, told by its primary.

@@ -209,13 +209,13 @@ impl Request for ClusterStatus {
 
 impl Request for ShowSettings {
     const SERVICE: Service = Service::Namespace;
-    const METHOD: u8 = 20;
+    const METHOD: u8 = 12;
     type Reply = ClusterSettings;
 }
 
 impl Request for ChangeSettings {
     const SERVICE: Service = Service::Namespace;
-    const METHOD: u8 = 21;
+    const METHOD: u8 = 13;
     type Reply = ClusterSettings;
 }
 

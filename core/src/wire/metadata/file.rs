@@ -174,6 +174,6 @@ impl Request for DeleteFile {
 
 impl Request for MoveName {
     const SERVICE: Service = Service::Namespace;
-    const METHOD: u8 = 24;
+    const METHOD: u8 = 11;
     type Reply = MovedName;
 }

@@ -25,7 +25,7 @@ pub struct ResumeUpload {
     pub chunk_size: ChunkSize,
     /// Copies of each chunk; the cluster's setting where absent.
     pub replication: Option<u8>,
-    /// Whether the file may replace the version that has the name now, as in [`CreateFile`](super::CreateFile).
+    /// Whether it may take the name of the version that has it now.
     pub replace: bool,
 }
 

@@ -14,6 +14,6 @@ mod metrics;
 mod names;
 mod operation;
 mod security;
-mod trees;
 mod slow;
+mod trees;
 mod uploads;

@@ -4,7 +4,8 @@ use super::chunk::{HeldChunks, ReadChunk, WriteChunk, WriteReplica};
 use super::membership::{Beat, Register};
 use super::metadata::{
     AllocateGroup, ChangeSettings, ClusterStatus, CommitFile, CreateFile, DeleteFile, DescribeNode, ListFiles,
-    ListNodes, LocateGroups, LocateUpload, MoveName, NodeHistory, ResumeUpload, ShowSettings, StatFile, WhoLeads,
+    ListLevel, ListNodes, ListUploads, LocateGroups, LocateUpload, MoveName, NodeHistory, ResumeUpload, ShowSettings,
+    StatFile, WhoLeads,
 };
 use super::{Request, Service};
 
@@ -22,6 +23,8 @@ const NAMES: &[(Service, u8, &str)] = &[
     named::<CommitFile>("commit_file"),
     named::<StatFile>("stat_file"),
     named::<ListFiles>("list_files"),
+    named::<ListLevel>("list_level"),
+    named::<ListUploads>("list_uploads"),
     named::<LocateGroups>("locate_groups"),
     named::<DeleteFile>("delete_file"),
     named::<MoveName>("move_name"),

@@ -154,6 +154,34 @@ pub struct Downloads {
     pub bytes: u64,
 }
 
+/// What became of one entry of a directory, as `upload -r` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct TreeFile {
+    /// The local path.
+    pub path: String,
+    /// `uploaded`, `there` (with the same size and time already) or `failed`.
+    pub result: &'static str,
+    /// The file, where it is stored.
+    #[serde(flatten)]
+    pub file: Option<File>,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What became of a directory: the last line of `upload -r`.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct TreeSummary {
+    /// Files that were uploaded.
+    pub uploaded: u64,
+    /// Their bytes.
+    pub uploaded_bytes: u64,
+    /// Files that were there already.
+    pub there: u64,
+    /// Entries that are not stored.
+    pub failed: u64,
+}
+
 /// A file with its groups, as `stat` writes it.
 #[derive(Clone, Debug, Serialize)]
 pub struct FileDetail {

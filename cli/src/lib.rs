@@ -16,6 +16,7 @@ pub mod interrupt;
 pub mod json;
 pub mod launcher;
 pub mod local_file;
+pub mod local_tree;
 pub mod logging;
 pub mod moment;
 pub mod output;

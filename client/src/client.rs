@@ -142,8 +142,9 @@ impl Client {
         &self,
         file: &FileInfo,
         copy: R,
+        progress: &dyn Progress,
     ) -> Result<u64, ClientError> {
-        download::verified_prefix(&self.0, file, copy).await
+        download::verified_prefix(&self.0, file, copy, progress).await
     }
 
     /// Looks one committed file up.

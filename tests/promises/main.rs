@@ -15,4 +15,5 @@ mod names;
 mod operation;
 mod security;
 mod slow;
+mod trees;
 mod uploads;

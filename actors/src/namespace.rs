@@ -20,8 +20,8 @@ use dfs_core::id::Role;
 use dfs_core::limit::METADATA_REQUESTS_MAX;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::metadata::{
-    AllocateGroup, ChangeSettings, ClusterStatus, CommitFile, CreateFile, DeleteFile, ListFiles, ListNodes,
-    LocateGroups, LocateUpload, MoveName, ResumeUpload, ShowSettings, StatFile, WhoLeads,
+    AllocateGroup, ChangeSettings, ClusterStatus, CommitFile, CreateFile, DeleteFile, ListFiles, ListLevel, ListNodes,
+    ListUploads, LocateGroups, LocateUpload, MoveName, ResumeUpload, ShowSettings, StatFile, WhoLeads,
 };
 use dfs_core::wire::{Request, Service};
 use dfs_transport::endpoint::Inbound;
@@ -94,6 +94,8 @@ impl NamespaceArguments {
             LocateUpload::METHOD => respond(inbound, |request, _| self.locate_upload(request)).await,
             StatFile::METHOD => respond(inbound, |request, _| self.stat(request)).await,
             ListFiles::METHOD => respond(inbound, |request, _| self.list(request)).await,
+            ListLevel::METHOD => respond(inbound, |request, _| self.list_level(request)).await,
+            ListUploads::METHOD => respond(inbound, |request, _| self.list_uploads(request)).await,
             LocateGroups::METHOD => respond(inbound, |request, _| self.locate(request)).await,
             DeleteFile::METHOD => respond(inbound, |request, _| self.delete(request)).await,
             MoveName::METHOD => respond(inbound, |request, _| self.move_name(request)).await,

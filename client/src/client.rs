@@ -6,6 +6,7 @@ use crate::leader::Leader;
 use crate::listing::Listing;
 use crate::pace::Pace;
 use crate::progress::Progress;
+use crate::removal::{self, Removal};
 use crate::settings::ClientSettings;
 use crate::sink::Sink;
 use crate::source::Source;
@@ -17,8 +18,8 @@ use dfs_core::name::FileName;
 use dfs_core::settings::{ClusterSettings, SettingChange};
 use dfs_core::wire::metadata::{
     ChangeSettings, ClusterStatus, ClusterSummary, DeleteFile, DescribeNode, FileInfo, FilePage, FileTarget, GroupPage,
-    Leadership, ListFiles, ListNodes, LocateGroups, MetadataNodeInfo, MoveName, MovedName, NodeDescription, NodePage,
-    ShowSettings, StatFile, StorageNodeInfo,
+    Leadership, LevelPage, ListFiles, ListLevel, ListNodes, ListUploads, LocateGroups, MetadataNodeInfo, MoveName,
+    MovedName, NodeDescription, NodePage, ShowSettings, StatFile, StorageNodeInfo, UploadList,
 };
 use dfs_transport::endpoint::{Endpoint, EndpointSettings};
 use dfs_transport::exchange::CallError;
@@ -177,6 +178,32 @@ impl Client {
         let first_tried = self.0.leader.who_leads().await?.cluster_time;
         let request = DeleteFile { request: RequestId(self.0.world.entropy.wide_number()), first_tried, target };
         self.0.leader.ask(&request, Subject::File(&request.target)).await
+    }
+
+    /// One page of one level of the tree: files, and directories instead of what is below them.
+    ///
+    /// # Errors
+    /// The cluster cannot answer.
+    pub async fn list_level_page(&self, request: &ListLevel) -> Result<LevelPage, ClientError> {
+        self.0.leader.ask(request, Subject::Cluster).await
+    }
+
+    /// One page of the open uploads.
+    ///
+    /// # Errors
+    /// The cluster cannot answer.
+    pub async fn list_uploads_page(&self, request: &ListUploads) -> Result<UploadList, ClientError> {
+        self.0.leader.ask(request, Subject::Cluster).await
+    }
+
+    /// Deletes all files whose names begin with `prefix`, several at once, each by the id with which it is listed.
+    /// `on_failure` hears of each that could not be deleted; the rest goes on as long as the cluster answers.
+    pub async fn delete_all(
+        &self,
+        prefix: impl Into<String>,
+        on_failure: impl FnMut(&FileInfo, &ClientError),
+    ) -> Removal {
+        removal::delete_all(self, prefix.into(), on_failure).await
     }
 
     /// Moves a file, or a directory with all below it, to a name that nothing has. Done exactly once, however often the

@@ -79,6 +79,8 @@ pub const PENDING_COPIES_MAX: usize = 65_536;
 
 /// Bytes of chunk payload that a client keeps in flight at most (and at least one chunk).
 pub const CLIENT_IN_FLIGHT_BYTES: usize = 64 * 1024 * 1024;
+/// Deletions that a client has under way at once where it deletes many files.
+pub const DELETES_IN_FLIGHT_MAX: usize = 16;
 /// Files that a download of many has on their way at once.
 pub const DOWNLOADS_AT_ONCE: usize = 16;
 /// How long a replica that is read from may stand still at least before another one may be read beside it.

@@ -34,8 +34,10 @@ mod draft;
 mod generation;
 mod group;
 mod key;
+mod level;
 mod listing;
 mod membership;
+mod open_upload;
 mod read;
 mod record;
 mod removal;
@@ -52,7 +54,9 @@ mod view;
 mod tests;
 
 pub use copies::{KnownChunk, KnownPage, known_chunks};
+pub use level::list_level;
 pub use listing::list;
+pub use open_upload::list_uploads;
 pub use read::{
     Placing, Totals, allocation_state, cluster, creation_state, locate, needs_ticks, node, nodes, stat, time, totals,
 };
@@ -147,15 +151,15 @@ pub enum Command {
         /// What the client asked.
         request: ChangeSettings,
     },
-    /// Moves a file or a directory.
-    Move {
-        /// What the client asked.
-        request: MoveName,
-    },
     /// Hands an open upload over to another run.
     Resume {
         /// What the client asked.
         request: ResumeUpload,
+    },
+    /// Moves a file or a directory.
+    Move {
+        /// What the client asked.
+        request: MoveName,
     },
 }
 
@@ -184,10 +188,10 @@ pub enum Outcome {
     },
     /// The settings are changed, to these.
     SettingsChanged(ClusterSettings),
-    /// The file or directory has its new name.
-    Moved(MovedName),
     /// The upload was handed over, or there is none that fits.
     Resumed(FoundUpload),
+    /// The file or directory has its new name.
+    Moved(MovedName),
 }
 
 /// An open upload: [`crate::wire::metadata::CreatedFile`] without addresses.
@@ -251,12 +255,12 @@ impl fmt::Display for Command {
                 write!(f, "change settings (request {}):", request.request)?;
                 request.changes.iter().try_for_each(|change| write!(f, " {}={}", change.key, change.value))
             }
+            Command::Resume { request } => {
+                write!(f, "resume {:?} (nonce {})", request.name.as_str(), request.nonce)
+            }
             Command::Move { request } => {
                 let (from, to) = (request.from.as_str(), request.to.as_str());
                 write!(f, "move {from:?} to {to:?} (request {})", request.request)
-            }
-            Command::Resume { request } => {
-                write!(f, "resume {:?} (nonce {})", request.name.as_str(), request.nonce)
             }
         }
     }
@@ -291,7 +295,7 @@ fn execute<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Result<Outco
             report::record_copies(draft, *reporter, *incarnation, reports)
         }
         Command::ChangeSettings { request } => membership::change_settings(draft, request),
-        Command::Move { request } => rename::move_name(draft, request),
         Command::Resume { request } => resume::resume(draft, request),
+        Command::Move { request } => rename::move_name(draft, request),
     }
 }

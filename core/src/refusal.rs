@@ -182,8 +182,9 @@ impl Refusal {
             | Refusal::ChunkDamaged
             | Refusal::ChecksumMismatch
             | Refusal::ConflictingContent
-            | Refusal::Settings(_) => false,
-            Refusal::Replaced | Refusal::NameTooLong => false,
+            | Refusal::Settings(_)
+            | Refusal::Replaced
+            | Refusal::NameTooLong => false,
         }
     }
 }

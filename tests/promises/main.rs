@@ -14,3 +14,4 @@ mod names;
 mod operation;
 mod security;
 mod slow;
+mod uploads;

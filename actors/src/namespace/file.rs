@@ -8,7 +8,8 @@ use dfs_core::meta::{self, Command, NodeRecord, Outcome};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::NodeAddress;
 use dfs_core::wire::metadata::{
-    DeleteFile, FileInfo, FilePage, GroupPage, ListFiles, LocateGroups, MoveName, MovedName, StatFile,
+    DeleteFile, FileInfo, FilePage, GroupPage, LevelPage, ListFiles, ListLevel, ListUploads, LocateGroups, MoveName,
+    MovedName, StatFile, UploadList,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,6 +104,14 @@ impl NamespaceArguments {
 
     pub(super) async fn list(&self, request: ListFiles) -> Result<FilePage, Refusal> {
         self.read(move |view| meta::list(view, &request)).await
+    }
+
+    pub(super) async fn list_level(&self, request: ListLevel) -> Result<LevelPage, Refusal> {
+        self.read(move |view| meta::list_level(view, &request)).await
+    }
+
+    pub(super) async fn list_uploads(&self, request: ListUploads) -> Result<UploadList, Refusal> {
+        self.read(move |view| meta::list_uploads(view, &request)).await
     }
 
     pub(super) async fn locate(&self, request: LocateGroups) -> Result<GroupPage, Refusal> {

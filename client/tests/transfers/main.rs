@@ -3,6 +3,7 @@
 mod fake;
 mod finding;
 mod hedging;
+mod local_copy;
 mod metadata;
 mod ranges;
 mod reading;

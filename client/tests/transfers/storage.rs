@@ -2,11 +2,14 @@
 
 use bytes::{Bytes, BytesMut};
 use dfs_core::checksum::ChunkSums;
-use dfs_core::id::{ChunkId, Epoch, NodeId};
+use dfs_core::id::{ChunkId, ChunkIndex, Epoch, NodeId};
 use dfs_core::limit::BLOCK_BYTES;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::Request;
-use dfs_core::wire::chunk::{ChunkWritten, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer, WriteChunk, WriteTrailer};
+use dfs_core::wire::chunk::{
+    ChunkWritten, HeldChunk, HeldChunks, HeldList, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer, WriteChunk,
+    WriteTrailer,
+};
 use dfs_transport::endpoint::{Dispatch, Inbound};
 use dfs_transport::exchange::{CallError, Exchange};
 use dfs_transport::world::World;
@@ -24,6 +27,8 @@ pub enum Fault {
     Hangs,
     /// It takes the payload and never acknowledges.
     HangsBeforeAcknowledging,
+    /// It and its replicas keep the chunk, and it never acknowledges.
+    KeepsSilent,
     /// It is out of space.
     Full,
     /// It acknowledges its own copy as if that were enough.
@@ -51,12 +56,15 @@ struct State {
     fault: Fault,
     chunks: BTreeMap<(ChunkId, Epoch), (Bytes, ChunkSums)>,
     reads: Vec<ReadChunk>,
+    /// Bytes of payload that came from clients.
+    received: u64,
     delay: Duration,
 }
 
 impl Storage {
     pub fn new(node: NodeId) -> Storage {
-        let state = State { fault: Fault::None, chunks: BTreeMap::new(), reads: Vec::new(), delay: Duration::ZERO };
+        let (fault, delay) = (Fault::None, Duration::ZERO);
+        let state = State { fault, chunks: BTreeMap::new(), reads: Vec::new(), received: 0, delay };
         Storage { node, state: Mutex::new(state) }
     }
 
@@ -71,6 +79,14 @@ impl Storage {
     /// How long each write waits before it is acknowledged.
     pub fn set_delay(&self, delay: Duration) {
         self.state.lock().unwrap().delay = delay;
+    }
+
+    pub fn received(&self) -> u64 {
+        self.state.lock().unwrap().received
+    }
+
+    pub fn chunks(&self) -> Vec<(ChunkIndex, Epoch)> {
+        self.state.lock().unwrap().chunks.keys().map(|(chunk, epoch)| (chunk.index, *epoch)).collect()
     }
 
     /// How many reads were asked for.
@@ -127,6 +143,7 @@ impl Dispatch for Keeper {
             let _ = match inbound.method {
                 WriteChunk::METHOD => write(&storage, &all, inbound).await,
                 ReadChunk::METHOD => read(&storage, inbound).await,
+                HeldChunks::METHOD => held(&storage, inbound).await,
                 _ => inbound.into_exchange().refuse(Refusal::UnknownMethod).await,
             };
         });
@@ -166,6 +183,9 @@ async fn write(storage: &Storage, all: &[Arc<Storage>], inbound: Inbound) -> Res
                 .iter()
                 .filter_map(|replica| all.iter().find(|node| node.node == replica.node)?.keep(&request, &bytes, &sums));
             holders.extend(replicas);
+            if storage.fault() == Fault::KeepsSilent {
+                return std::future::pending().await;
+            }
             if holders.len() < usize::from(request.write_quorum) {
                 let failed = request.replicas.iter().map(|replica| replica.node);
                 let failed = failed.filter(|node| !holders.contains(node)).collect();
@@ -182,11 +202,30 @@ async fn receive(exchange: &mut Exchange, storage: &Storage) -> Result<Bytes, Ca
     let mut bytes = BytesMut::new();
     while let Some(piece) = exchange.receive_payload(64 * 1024).await? {
         bytes.extend_from_slice(&piece);
+        storage.state.lock().unwrap().received += piece.len() as u64;
         if storage.fault() == Fault::BreaksOff {
             return Err(CallError::Broken);
         }
     }
     Ok(bytes.freeze())
+}
+
+async fn held(storage: &Storage, inbound: Inbound) -> Result<(), CallError> {
+    let request: HeldChunks = inbound.decode()?;
+    let chunks = {
+        let state = storage.state.lock().unwrap();
+        let wanted = |chunk: &ChunkId, epoch: &Epoch| {
+            chunk.file == request.file && chunk.index.group() == request.group && *epoch == request.epoch
+        };
+        let held = state.chunks.iter().filter(|((chunk, epoch), _)| wanted(chunk, epoch));
+        held.map(|((chunk, _), (_, sums))| HeldChunk {
+            index: chunk.index,
+            length: sums.length,
+            checksum: sums.checksum(),
+        })
+        .collect()
+    };
+    inbound.into_exchange().reply(&HeldList { chunks }).await
 }
 
 async fn read(storage: &Storage, inbound: Inbound) -> Result<(), CallError> {

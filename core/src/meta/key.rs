@@ -92,6 +92,14 @@ pub fn open_uploads(name: &FileName) -> (Vec<u8>, Vec<u8>) {
     (with(0), with(1))
 }
 
+/// Where the open uploads begin whose names begin with this text.
+pub fn open_uploads_from(prefix: &str) -> Vec<u8> {
+    [&[OPEN_UPLOAD], prefix.as_bytes()].concat()
+}
+
+/// Where the open uploads end (exclusive).
+pub const OPEN_UPLOADS_END: [u8; 1] = [OPEN_UPLOAD + 1];
+
 /// The file of an open upload's key.
 pub fn parse_open_upload(key: &[u8]) -> Option<FileId> {
     let (_, age) = key.strip_prefix(&[OPEN_UPLOAD])?.split_last_chunk::<8>()?;

@@ -3,6 +3,7 @@
 mod budget;
 mod copies;
 mod decoding;
+mod level;
 mod listing;
 mod membership;
 mod model;

@@ -6,10 +6,12 @@
 
 mod cluster;
 mod file;
+mod listing;
 mod resume;
 mod upload;
 
 pub use cluster::*;
 pub use file::*;
+pub use listing::*;
 pub use resume::*;
 pub use upload::*;

@@ -113,7 +113,11 @@ fn a_repeated_move_is_not_done_again() {
     let other = machine.upload("a", 1);
     assert_eq!(machine.apply(command.clone()), done);
     assert_eq!(machine.stat("a"), Ok(other), "what came later under the old name stays");
-    assert_eq!(machine.delete(1, by_name("a")), Err(Refusal::Malformed), "an id is for one request");
+    // An id is for one request.
+    assert_eq!(machine.delete(1, by_name("a")), Err(Refusal::Malformed));
+    let change = crate::settings::SettingChange { key: crate::settings::SettingKey::Replication, value: 2 };
+    let request = ChangeSettings { request: RequestId(1), first_tried: ClusterTime(0), changes: vec![change] };
+    assert_eq!(machine.apply(Command::ChangeSettings { request }), Err(Refusal::Malformed));
     machine.now = REQUEST_KEPT_MS + 1;
     assert_eq!(machine.apply(command), Err(Refusal::OutcomeUnknown));
 }

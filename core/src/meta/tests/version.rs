@@ -159,3 +159,23 @@ fn late_copies_of_a_replaced_version_are_recorded_for_its_readers() {
     let holders: Vec<u64> = machine.locate(old.file)[0].holders.iter().map(|holder| holder.node.0).collect();
     assert_eq!(holders, [1, 2, 3]);
 }
+
+#[test]
+fn a_run_that_goes_on_replaces_the_version_that_it_finds_and_not_the_one_before() {
+    let mut machine = Machine::with_nodes(3);
+    machine.upload("a", 1);
+    let late = machine.open_over(1, "a");
+    let between = machine.open_over(2, "a");
+    commit(&mut machine, between, 2).unwrap();
+    assert_eq!(commit(&mut machine, late, 1), Err(Refusal::Replaced));
+    assert_eq!(machine.resume(resume_request(3, "a", 0)), Err(Refusal::NameExists), "it must have leave to replace");
+    let again = ResumeUpload { replace: true, ..resume_request(3, "a", 0) };
+    assert!(matches!(machine.resume(again.clone()).unwrap(), FoundUpload::Resumed(_)));
+    let newest = machine.open_over(4, "a");
+    commit(&mut machine, newest, 4).unwrap();
+    assert!(matches!(machine.resume(again).unwrap(), FoundUpload::Resumed(_)), "a repeated request means the first");
+    assert_eq!(commit(&mut machine, late, 3), Err(Refusal::Replaced));
+    machine.resume(ResumeUpload { replace: true, ..resume_request(5, "a", 0) }).unwrap();
+    assert_eq!(commit(&mut machine, late, 5).unwrap().file, late);
+    assert_eq!(machine.stat("a").unwrap().file, late);
+}

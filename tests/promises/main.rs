@@ -13,6 +13,6 @@ mod metadata;
 mod names;
 mod operation;
 mod security;
-mod trees;
 mod slow;
+mod trees;
 mod uploads;

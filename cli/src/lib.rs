@@ -6,6 +6,7 @@
 //! Deliberately absent: anything that a gateway would need too (that is `dfs-client`), and anything that decides how
 //! nodes behave (that is `dfs-nodes` and below).
 
+pub mod actors;
 pub mod certificate;
 pub mod command_line;
 pub mod connect;

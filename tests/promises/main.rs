@@ -10,6 +10,7 @@ mod failures;
 mod files;
 mod house;
 mod metadata;
+mod metrics;
 mod names;
 mod operation;
 mod security;

@@ -124,6 +124,7 @@ fn a_file_that_changes_while_it_is_uploaded_is_named_and_nothing_is_visible() {
 
 /// A22: a node that hangs (SIGSTOP) in the middle of an upload is left, and the upload goes on elsewhere.
 #[test]
+#[allow(clippy::disallowed_methods, reason = "a test outside of any node")]
 fn a_node_that_hangs_in_the_middle_of_an_upload_costs_little_time() {
     let cluster = Cluster::start(1, 4);
     let scratch = cluster.scratch();

@@ -2,13 +2,13 @@
 //!
 //! The source checks every block as it leaves the disk; the target checks every block as it arrives.
 
-use super::{Transfers, blocks_of, storage_node};
+use super::{Transfers, already_held, blocks_of, storage_node};
 use crate::chunk_store::READ_BLOCKS_MAX;
 use dfs_core::checksum::Digest;
 use dfs_core::id::{ChunkId, Epoch};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::NodeAddress;
-use dfs_core::wire::chunk::{ReplicaWritten, WriteAnswer, WriteReplica, WriteTrailer};
+use dfs_core::wire::chunk::{ReplicaWritten, WriteReplica, WriteTrailer};
 use dfs_transport::exchange::CallError;
 use dfs_transport::peers::Class;
 use tokio::time::Instant;
@@ -41,10 +41,10 @@ pub async fn copy_to(
     let checksum = sums.checksum();
     let request = WriteReplica { chunk, epoch, length: sums.length };
     let mut exchange = transfers.peers.open(&storage_node(target), Class::Bulk, &request, deadline).await?;
-    match exchange.receive_message::<WriteAnswer>().await? {
-        WriteAnswer::Held { checksum: held } if held == checksum => {}
-        WriteAnswer::Held { .. } => return Err(CopyError::Conflict),
-        WriteAnswer::Send => {
+    match already_held(&mut exchange).await? {
+        Some(held) if held == checksum => {}
+        Some(_) => return Err(CopyError::Conflict),
+        None => {
             let (mut block, blocks) = (0, blocks_of(sums.length));
             while block < blocks {
                 let count = READ_BLOCKS_MAX.min(blocks - block);

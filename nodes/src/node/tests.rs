@@ -10,7 +10,9 @@ use dfs_core::refusal::Refusal;
 use dfs_core::time::WallTime;
 use dfs_core::unit::ChunkSize;
 use dfs_core::wire::Request;
-use dfs_core::wire::chunk::{ChunkWritten, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer, WriteChunk, WriteTrailer};
+use dfs_core::wire::chunk::{
+    ChunkWritten, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer, WriteChunk, WriteReply, WriteTrailer,
+};
 use dfs_core::wire::metadata::{
     ChunkReport, CommitFile, CreateFile, FileInfo, GroupPage, GroupReport, ListNodes, LocateGroups, NodePage, WhoLeads,
 };
@@ -169,6 +171,7 @@ impl TestClient {
             length: u32::try_from(length).unwrap(),
             write_quorum: group.write_quorum,
             replicas,
+            patience_ms: 5_000,
         };
         let to = Destination { address: primary.address, role: Role::Storage, node: Some(primary.node) };
         (CommitFile { file: created.file, nonce, size: length as u64, reports: Vec::new() }, request, to)
@@ -200,7 +203,11 @@ impl TestClient {
         assert_eq!(exchange.receive_message::<WriteAnswer>().await?, WriteAnswer::Send);
         exchange.send_payload(Bytes::copy_from_slice(content)).await?;
         exchange.send_message(&WriteTrailer { sums: ChunkSums::of(content) }).await?;
-        exchange.receive_message().await
+        loop {
+            if let WriteReply::Written(written) = exchange.receive_message().await? {
+                return Ok(written);
+            }
+        }
     }
 }
 
@@ -279,7 +286,12 @@ async fn a_write_is_refused_before_its_payload_flows_when_too_few_replicas_accep
         storage.remove(place).stop().await;
     }
     let mut exchange = client.peers.open(&to, Class::Bulk, &request, deadline()).await.unwrap();
-    let answer = exchange.receive_message::<WriteAnswer>().await;
+    let answer = loop {
+        match exchange.receive_message::<WriteAnswer>().await {
+            Ok(WriteAnswer::Waiting) => {}
+            answer => break answer,
+        }
+    };
     let Err(CallError::Refused(Refusal::TooFewCopies { needed: 2, durable: 0, failed })) = answer else {
         panic!("{answer:?}");
     };

@@ -390,6 +390,8 @@ impl WatcherArguments {
         }
         let orders = self.repair.beat(node, beat.receipts, inbound.deadline).await?;
         let leadership = self.raft.leadership();
-        Ok(BeatAnswer { cluster_time: leadership.cluster_time, members: leadership.members, reports_taken, orders })
+        let receipts_taken = 0;
+        let (cluster_time, members) = (leadership.cluster_time, leadership.members);
+        Ok(BeatAnswer { cluster_time, members, reports_taken, receipts_taken, orders })
     }
 }

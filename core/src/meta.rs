@@ -18,6 +18,8 @@
 //! | nonces | upload nonce | the open upload that it drew |
 //! | nodes | node | incarnation, store, address |
 //! | requests | request id, and again by age | the kept answer |
+//! | placed on | node, file, group | nothing: that the node has copies of the group (`placed_on`) |
+//! | receipts | number | what a finished order has changed (`receipt`) |
 //!
 //! **Copies and stores.** A node's record has a *generation* that rises when the node registers with another store. A
 //! placement remembers the generation of each of its nodes, and copies reported under it are recorded with that
@@ -34,7 +36,9 @@ mod group;
 mod key;
 mod listing;
 mod membership;
+mod placed_on;
 mod read;
+mod receipt;
 mod record;
 mod removal;
 mod report;
@@ -48,10 +52,12 @@ mod tests;
 
 pub use copies::{KnownChunk, KnownPage, known_chunks};
 pub use listing::list;
+pub use placed_on::{GroupPlace, group_facts, groups_after, groups_on};
 pub use read::{
     Placing, Totals, allocation_state, cluster, creation_state, locate, needs_ticks, node, nodes, stat, time, totals,
 };
-pub use record::NodeRecord;
+pub use receipt::receipts;
+pub use record::{CopyChange, NodeRecord, ReceiptRecord};
 pub use view::{Change, DamagedRecord, Overlay, Pairs, View};
 
 use crate::id::{BootId, ClusterId, Epoch, FileId, GroupIndex, Incarnation, NodeId, StoreId};
@@ -60,7 +66,7 @@ use crate::refusal::Refusal;
 use crate::settings::ClusterSettings;
 use crate::time::ClusterTime;
 use crate::wire;
-use crate::wire::membership::LateReport;
+use crate::wire::membership::{LateReport, Receipt};
 use crate::wire::metadata::{AllocateGroup, CommitFile, CreateFile, DeleteFile, FileInfo};
 use draft::{Draft, Stop};
 use serde::{Deserialize, Serialize};
@@ -133,6 +139,15 @@ pub enum Command {
         /// What it tells: at most [`crate::limit::LATE_REPORTS_PER_ENTRY_MAX`].
         reports: Vec<LateReport>,
     },
+    /// Records what became of orders.
+    RecordReceipts {
+        /// The node that executed them.
+        reporter: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+        /// What it tells: at most [`crate::limit::RECEIPTS_PER_BEAT_MAX`].
+        receipts: Vec<Receipt>,
+    },
 }
 
 /// What an entry that was not refused answers.
@@ -153,7 +168,7 @@ pub enum Outcome {
     Committed(FileInfo),
     /// The name is gone.
     Deleted(FileInfo),
-    /// The late reports were dealt with: recorded, or of no more use.
+    /// The late reports, or receipts, were dealt with: recorded, or of no more use.
     Recorded {
         /// How many; always all of the entry.
         taken: u32,
@@ -217,6 +232,9 @@ impl fmt::Display for Command {
             Command::RecordCopies { reporter, incarnation, reports } => {
                 write!(f, "record {} late reports of node {reporter} (incarnation {incarnation})", reports.len())
             }
+            Command::RecordReceipts { reporter, incarnation, receipts } => {
+                write!(f, "record {} receipts of node {reporter} (incarnation {incarnation})", receipts.len())
+            }
         }
     }
 }
@@ -248,6 +266,9 @@ fn execute<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Result<Outco
         Command::Delete { request } => removal::delete(draft, request),
         Command::RecordCopies { reporter, incarnation, reports } => {
             report::record_copies(draft, *reporter, *incarnation, reports)
+        }
+        Command::RecordReceipts { reporter, incarnation, receipts } => {
+            receipt::record(draft, *reporter, *incarnation, receipts)
         }
     }
 }

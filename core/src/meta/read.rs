@@ -6,7 +6,7 @@ use super::group::GroupRecord;
 use super::record::{ClusterRecord, Counters, FileRecord, NodeRecord, Record, damaged, group_count, read};
 use super::view::View;
 use super::{Allocation, CreatedUpload, key, report, tree, upload};
-use crate::id::{ClusterId, FileId, GroupIndex, NodeId};
+use crate::id::{ClusterId, FileId, GroupIndex, Incarnation, NodeId};
 use crate::limit::{CHUNKS_PER_GROUP, LOCATE_PAGE_MAX, NODES_PAGE_MAX};
 use crate::refusal::Refusal;
 use crate::settings::{ClusterSettings, write_quorum};
@@ -15,6 +15,7 @@ use crate::wire::metadata::{
     AllocateGroup, ChunkLocation, CreateFile, FileInfo, FileTarget, GroupHolder, GroupLocations, LocateGroups,
 };
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
 /// Whether a request needs an entry, and with it a choice of nodes.
@@ -76,12 +77,12 @@ pub fn locate<V: View>(view: &V, request: &LocateGroups) -> Result<Result<Vec<Gr
     };
     let Some(committed) = record.committed() else { return Ok(Err(Refusal::NotFound)) };
     let groups = group_count(record.chunk_size.chunk_count(committed.size));
-    let mut generations = BTreeMap::new();
+    let mut lives = BTreeMap::new();
     let mut page = Vec::new();
     let limit = (request.limit as usize).min(LOCATE_PAGE_MAX);
     for index in (u64::from(request.first.0)..groups).take(limit) {
         let group = GroupIndex(u32::try_from(index).map_err(|_| damaged::<FileRecord>(&key::file(request.file)))?);
-        page.push(locations(view, request.file, group, &mut generations)?);
+        page.push(locations(view, request.file, group, &mut lives)?);
     }
     Ok(Ok(page))
 }
@@ -90,7 +91,7 @@ fn locations<V: View>(
     view: &V,
     file: FileId,
     index: GroupIndex,
-    generations: &mut BTreeMap<NodeId, Option<u32>>,
+    lives: &mut BTreeMap<NodeId, Option<(u32, Incarnation)>>,
 ) -> Result<GroupLocations, V::Error> {
     let own = key::group(file, index);
     let group: GroupRecord = read(view, &own)?.ok_or_else(|| damaged::<GroupRecord>(&own))?;
@@ -102,16 +103,15 @@ fn locations<V: View>(
     }
     let mut holders = Vec::new();
     for holder in group.holders() {
-        let generation = match generations.get(&holder.node) {
-            Some(generation) => *generation,
-            None => {
-                let generation = node(view, holder.node)?.map(|node| node.generation);
-                generations.insert(holder.node, generation);
-                generation
+        let life = match lives.entry(holder.node) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(vacant) => {
+                *vacant.insert(node(view, holder.node)?.map(|node| (node.generation, node.incarnation)))
             }
         };
-        if generation == Some(holder.generation) {
-            holders.push(GroupHolder { node: holder.node, held: holder.held, verified: holder.verified });
+        if let Some((_, incarnation)) = life.filter(|(generation, _)| *generation == holder.generation) {
+            let verified = holder.verified_by(incarnation);
+            holders.push(GroupHolder { node: holder.node, held: holder.held, verified });
         }
     }
     Ok(GroupLocations { group: index, epoch: group.current().epoch, chunks, holders })

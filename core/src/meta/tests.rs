@@ -8,6 +8,8 @@ mod membership;
 mod model;
 mod oracle;
 mod overlay;
+mod placed_on;
+mod receipts;
 mod removal;
 mod reports;
 mod upload;

@@ -8,6 +8,7 @@
 //! - [`replica_write`]: a forwarded or copied chunk, stored.
 //! - [`read`]: a chunk's bytes, checked block by block as they leave the disk.
 //! - [`copy`]: a stored chunk, sent to another node.
+//! - [`read_back`]: a stored chunk, checked against what metadata knows of it.
 //! - [`forward`]: one replica's share of a primary's write.
 
 pub mod copy;
@@ -15,6 +16,7 @@ pub mod forward;
 mod intake;
 pub mod primary_write;
 pub mod read;
+pub mod read_back;
 pub mod replica_write;
 
 use crate::chunk_store::ChunkStore;

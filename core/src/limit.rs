@@ -61,6 +61,8 @@ pub const REPAIR_PAGE_MAX: usize = 256;
 
 /// Groups that wait for repair that a leader keeps in mind at most; further ones are found again by the next sweep.
 pub const REPAIR_BACKLOG_MAX: usize = 16_384;
+/// How long a leader pauses between two looks at all groups.
+pub const SWEEP_PAUSE_MS: u64 = 10_000;
 /// Copies under way in the whole cluster at most.
 pub const REPAIR_COPIES_MAX: usize = 1024;
 /// Copies under way from one node, and to one node, at most.

@@ -52,7 +52,7 @@ mod tests;
 
 pub use copies::{KnownChunk, KnownPage, known_chunks};
 pub use listing::list;
-pub use placed_on::{GroupPlace, group_facts, groups_after, groups_on};
+pub use placed_on::{group_facts, groups_after, groups_on};
 pub use read::{
     Placing, Totals, allocation_state, cluster, creation_state, locate, needs_ticks, node, nodes, stat, time, totals,
 };

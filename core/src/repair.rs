@@ -2,7 +2,8 @@
 //!
 //! [`plan`] is the whole decision. It reads groups as the state has them, nodes as the leader sees them, and what is
 //! under way already ([`Leases`]); it answers with orders, those for chunks with the fewest live copies first, and says
-//! of all else why it has to wait ([`NotPlanned`]). A [`Backlog`] keeps in mind which groups are to be planned.
+//! of all else why it has to wait ([`NotPlanned`]). An [`Agenda`] says which groups to read, and a [`Backlog`] keeps in
+//! mind which of them are to be planned.
 //!
 //! A copy is *live* while its store is the one that its node has now and its node is not Dead: a node that is merely
 //! Suspect, or not heard yet, keeps its copies, but is neither source nor target. So silence of ten seconds moves no
@@ -15,6 +16,7 @@
 //! that plans an order anew after its predecessor tends to plan the same one, and the copy is found made. Failure
 //! domains, and what rebalances or drains.
 
+mod agenda;
 mod backlog;
 mod lease;
 mod plan;
@@ -22,6 +24,7 @@ mod plan;
 #[cfg(test)]
 mod tests;
 
+pub use agenda::{Agenda, Page};
 pub use backlog::{Assessment, Backlog, assess};
 pub use lease::Leases;
 pub use plan::{HeldBack, NotPlanned, Plan, Situation, plan};
@@ -34,6 +37,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+/// A group, among all.
+pub type GroupPlace = (FileId, GroupIndex);
 
 /// The nodes as the leader sees them.
 pub type Nodes = BTreeMap<NodeId, NodeFacts>;

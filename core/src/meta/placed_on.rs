@@ -8,15 +8,12 @@ use super::group::{GroupRecord, Holder};
 use super::record::{FileRecord, FileState, NodeRecord, damaged, read};
 use super::view::View;
 use super::{key, node};
-use crate::id::{ChunkId, ChunkIndex, FileId, GroupIndex, NodeId};
+use crate::id::{ChunkId, ChunkIndex, NodeId};
 use crate::limit::REPAIR_PAGE_MAX;
-use crate::repair::{ChunkFacts, CopyFacts, GroupFacts, Purpose};
+use crate::repair::{ChunkFacts, CopyFacts, GroupFacts, GroupPlace, Purpose};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Bound;
-
-/// A group, among all.
-pub type GroupPlace = (FileId, GroupIndex);
 
 /// The groups above `after` that a node has recorded copies of: `limit` at most, and never more than
 /// [`REPAIR_PAGE_MAX`].

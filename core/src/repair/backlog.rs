@@ -4,7 +4,7 @@
 //! whoever fills it waits, and nothing is forgotten, because all groups are looked at again and again.
 
 use super::plan::NotPlanned;
-use super::{GroupFacts, Nodes, Purpose};
+use super::{GroupFacts, GroupPlace, Nodes, Purpose};
 use crate::id::{FileId, GroupIndex};
 use crate::limit::REPAIR_BACKLOG_MAX;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,7 +67,7 @@ pub fn assess(group: &GroupFacts, nodes: &Nodes) -> Assessment {
 /// The groups that need something.
 #[derive(Clone, Debug, Default)]
 pub struct Backlog {
-    groups: BTreeMap<(FileId, GroupIndex), Entry>,
+    groups: BTreeMap<GroupPlace, Entry>,
     ranks: BTreeSet<(u32, FileId, GroupIndex)>,
 }
 
@@ -118,7 +118,7 @@ impl Backlog {
     }
 
     /// Lets a group go.
-    pub fn forget(&mut self, place: (FileId, GroupIndex)) {
+    pub fn forget(&mut self, place: GroupPlace) {
         if let Some(entry) = self.groups.remove(&place) {
             self.ranks.remove(&(entry.needs.rank(), place.0, place.1));
         }
@@ -126,20 +126,20 @@ impl Backlog {
 
     /// The groups that are to be looked at now, the most urgent first.
     #[must_use]
-    pub fn due(&self, now: Duration, limit: usize) -> Vec<(FileId, GroupIndex)> {
+    pub fn due(&self, now: Duration, limit: usize) -> Vec<GroupPlace> {
         let places = self.ranks.iter().map(|(_, file, group)| (*file, *group));
         places.filter(|place| self.groups.get(place).is_some_and(|entry| entry.due <= now)).take(limit).collect()
     }
 
     /// A group was planned: it is to be looked at again then.
-    pub fn planned(&mut self, place: (FileId, GroupIndex), waits: Option<(NotPlanned, u32)>, due: Duration) {
+    pub fn planned(&mut self, place: GroupPlace, waits: Option<(NotPlanned, u32)>, due: Duration) {
         if let Some(entry) = self.groups.get_mut(&place) {
             (entry.waits, entry.due) = (waits, due);
         }
     }
 
     /// A group is to be looked at at once.
-    pub fn hurry(&mut self, place: (FileId, GroupIndex), now: Duration) {
+    pub fn hurry(&mut self, place: GroupPlace, now: Duration) {
         if let Some(entry) = self.groups.get_mut(&place) {
             entry.due = entry.due.min(now);
         }

@@ -1,5 +1,6 @@
 //! Groups and nodes of tests, and what the planner makes of them.
 
+mod agenda;
 mod lease;
 mod plan;
 mod property;

@@ -6,6 +6,7 @@ use super::super::record::{
 };
 use super::*;
 use crate::id::DirectoryId;
+use crate::repair::GroupPlace;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

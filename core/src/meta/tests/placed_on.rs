@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::limit::REPAIR_PAGE_MAX;
-use crate::repair::Purpose;
+use crate::repair::{GroupPlace, Purpose};
 
 fn on(machine: &Machine, node: u64, limit: usize) -> Vec<GroupPlace> {
     let (mut all, mut after) = (Vec::new(), None);

@@ -6,10 +6,13 @@ use crate::wire::membership::{OrderMark, OrderOutcome, Receipt};
 
 const LEASE: Duration = Duration::from_millis(ORDER_LEASE_MS);
 
+/// A group, and when it was first seen to need something.
+type Seen = (GroupFacts, Duration);
+
 /// A chunk that has lost a copy, nodes that can make it anew, and the order for it.
-fn ordered() -> ([(GroupFacts, Duration); 1], Nodes, Leases, (NodeId, OrderTask)) {
+fn ordered() -> (Vec<Seen>, Nodes, Leases, (NodeId, OrderTask)) {
     let nodes = nodes(&[alive(), alive(), with_health(Health::Dead), alive(), alive()]);
-    let groups = [group(1, vec![chunk(1, 0, &[on(1), on(2), on(3)])])];
+    let groups = vec![group(1, vec![chunk(1, 0, &[on(1), on(2), on(3)])])];
     let mut leases = Leases::new();
     let order = plan_for(&groups, &nodes, &mut leases).orders.remove(0);
     (groups, nodes, leases, order)

@@ -26,6 +26,9 @@ fn copies_of_one() -> impl Strategy<Value = Vec<CopyFacts>> {
     })
 }
 
+/// What a group is for, the copies of its chunks, whether it has needed something for long, and the copies wanted.
+type Parts = (Purpose, Vec<Vec<CopyFacts>>, bool, u8);
+
 fn groups() -> impl Strategy<Value = Vec<(GroupFacts, Duration)>> {
     let purpose = prop_oneof![
         8 => Just(Purpose::Visible),
@@ -34,7 +37,7 @@ fn groups() -> impl Strategy<Value = Vec<(GroupFacts, Duration)>> {
     ];
     let one = (purpose, vec(copies_of_one(), 1..16), prop::bool::weighted(0.8), 1_u8..5);
     vec(one, 1..12).prop_map(|groups| {
-        let one = |(file, parts): (u64, (Purpose, Vec<Vec<CopyFacts>>, bool, u8))| {
+        let one = |(file, parts): (u64, Parts)| {
             let (purpose, chunks, is_old, replication) = parts;
             let chunks = (0..).zip(&chunks).map(|(index, copies)| chunk(file, index, copies)).collect();
             let (facts, _) = group(file, chunks);

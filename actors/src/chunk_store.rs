@@ -48,9 +48,10 @@ pub use writer::ChunkWriter;
 use crate::disk::Disk;
 use crate::key_value::KeyValue;
 use dfs_core::checksum::Digest;
-use dfs_core::id::{ChunkId, ClusterId, Epoch, StoreId};
+use dfs_core::id::{ChunkId, ClusterId, Epoch, FileId, GroupIndex, StoreId};
 use dfs_core::limit::CHUNK_BYTES_MAX;
 use dfs_core::refusal::Refusal;
+use dfs_core::wire::chunk::HeldChunk;
 use dfs_core::wire::metadata::StorageLoad;
 use dfs_transport::world::{Entropy, OwnedTask, Scope};
 use engine::Engine;
@@ -237,6 +238,16 @@ impl ChunkStore {
         }
         let engine = self.engine.clone();
         scope_blocking(&self.engine.scope, move || ChunkReader::open(engine, RecordKey { chunk, epoch })).await
+    }
+
+    /// The durable records of a group's chunks under an epoch, in order. Nothing of them is read but the index.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopping`], [`StoreError::Failed`].
+    pub async fn held(&self, file: FileId, group: GroupIndex, epoch: Epoch) -> Result<Vec<HeldChunk>, StoreError> {
+        self.engine.check()?;
+        let engine = self.engine.clone();
+        scope_blocking(&self.engine.scope, move || engine.held(file, group, epoch)).await
     }
 
     /// The identity of the store.

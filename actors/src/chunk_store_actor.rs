@@ -8,11 +8,11 @@
 use crate::chunk_store::ChunkStore;
 use crate::listener::{Admitted, Route};
 use crate::seat::Seat;
-use crate::transfer::{Transfers, primary_write, read, replica_write};
+use crate::transfer::{Transfers, held, primary_write, read, replica_write};
 use dfs_core::id::Role;
 use dfs_core::limit::{PRIMARY_WRITES_MAX, REPLICA_WRITES_MAX, STORE_READS_MAX};
 use dfs_core::refusal::Refusal;
-use dfs_core::wire::chunk::{ReadChunk, WriteChunk, WriteReplica};
+use dfs_core::wire::chunk::{HeldChunks, ReadChunk, WriteChunk, WriteReplica};
 use dfs_core::wire::{Request, Service};
 use dfs_transport::world::OwnedTask;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
@@ -61,7 +61,7 @@ impl ChunkStoreState {
     fn serve(&self, admitted: Admitted) {
         let (service, method) = (admitted.inbound().service, admitted.inbound().method);
         let permits = match (service, method) {
-            (Service::Chunks, ReadChunk::METHOD) => &self.reads,
+            (Service::Chunks, ReadChunk::METHOD | HeldChunks::METHOD) => &self.reads,
             (Service::Chunks, WriteChunk::METHOD) => &self.primary_writes,
             (Service::Replicas, WriteReplica::METHOD) => &self.replica_writes,
             _ => {
@@ -77,6 +77,7 @@ impl ChunkStoreState {
             };
             match (service, method) {
                 (Service::Chunks, ReadChunk::METHOD) => read::serve(transfers, inbound).await,
+                (Service::Chunks, HeldChunks::METHOD) => held::serve(transfers, inbound).await,
                 (Service::Chunks, _) => primary_write::serve(transfers, inbound).await,
                 _ => replica_write::serve(transfers, inbound).await,
             }

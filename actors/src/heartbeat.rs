@@ -12,7 +12,7 @@
 //!
 //! A node that stops in order says so with a beat of its own, and with every beat after it: it gets no new work then.
 
-use crate::chunk_store::ChunkStore;
+use crate::chunk_store::{ChunkStore, StoreError};
 use crate::metadata_link::MetadataLink;
 use crate::replicator::ReplicatorHandle;
 use crate::seat::{AskError, Seat};
@@ -193,7 +193,7 @@ impl HeartbeatState {
         Instant::now() + self.arguments.world.entropy.jitter(RETRY_AFTER)
     }
 
-    async fn registered(&mut self, registered: &Registered) -> Result<(), ActorProcessingErr> {
+    async fn registered(&mut self, registered: &Registered) -> Result<(), StoreError> {
         let arguments = &self.arguments;
         arguments.store.set_cluster(registered.cluster).await?;
         arguments.endpoint.set_cluster(registered.cluster);
@@ -269,9 +269,16 @@ impl Actor for HeartbeatActor {
                 }
             }
             HeartbeatMessage::Registered(mut link, Ok(registered)) => {
-                state.registered(&registered).await?;
                 link.learn(registered.members.iter().map(|member| member.address));
-                state.wait(&me, link, Instant::now());
+                match state.registered(&registered).await {
+                    Ok(()) => state.wait(&me, link, Instant::now()),
+                    // A new node has to keep whose it is before it may serve, and will once there is room.
+                    Err(error @ StoreError::Full) => {
+                        tracing::warn!(%error, "cannot keep the cluster's id yet; trying on");
+                        state.calling = state.arguments.register(&me, link, state.soon());
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
             HeartbeatMessage::Registered(link, Err(error)) => {
                 fail_if_final(&error)?;
@@ -284,6 +291,7 @@ impl Actor for HeartbeatActor {
                 state.late.drain(..taken);
                 let taken = (answer.receipts_taken as usize).min(state.receipts.len());
                 state.receipts.drain(..taken);
+                state.interval = answer.settings.beat_interval();
                 state.obey(answer.orders);
                 if leaving {
                     state.left.iter_mut().flat_map(|waiting| waiting.drain(..)).for_each(|port| drop(port.send(())));

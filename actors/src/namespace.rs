@@ -20,8 +20,8 @@ use dfs_core::id::Role;
 use dfs_core::limit::METADATA_REQUESTS_MAX;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::metadata::{
-    AllocateGroup, ClusterStatus, CommitFile, CreateFile, DeleteFile, ListFiles, ListNodes, LocateGroups, StatFile,
-    WhoLeads,
+    AllocateGroup, ChangeSettings, ClusterStatus, CommitFile, CreateFile, DeleteFile, ListFiles, ListLevel, ListNodes,
+    ListUploads, LocateGroups, LocateUpload, MoveName, ResumeUpload, ShowSettings, StatFile, WhoLeads,
 };
 use dfs_core::wire::{Request, Service};
 use dfs_transport::endpoint::Inbound;
@@ -90,13 +90,20 @@ impl NamespaceArguments {
             CreateFile::METHOD => respond(inbound, |request, deadline| self.create(request, deadline)).await,
             AllocateGroup::METHOD => respond(inbound, |request, deadline| self.allocate(request, deadline)).await,
             CommitFile::METHOD => respond(inbound, |request, _| self.commit(request)).await,
+            ResumeUpload::METHOD => respond(inbound, |request, _| self.resume(request)).await,
+            LocateUpload::METHOD => respond(inbound, |request, _| self.locate_upload(request)).await,
             StatFile::METHOD => respond(inbound, |request, _| self.stat(request)).await,
             ListFiles::METHOD => respond(inbound, |request, _| self.list(request)).await,
+            ListLevel::METHOD => respond(inbound, |request, _| self.list_level(request)).await,
+            ListUploads::METHOD => respond(inbound, |request, _| self.list_uploads(request)).await,
             LocateGroups::METHOD => respond(inbound, |request, _| self.locate(request)).await,
             DeleteFile::METHOD => respond(inbound, |request, _| self.delete(request)).await,
+            MoveName::METHOD => respond(inbound, |request, _| self.move_name(request)).await,
             WhoLeads::METHOD => respond(inbound, |WhoLeads {}, _| async { Ok(self.raft.leadership()) }).await,
             ListNodes::METHOD => respond(inbound, |request, deadline| self.nodes(request, deadline)).await,
             ClusterStatus::METHOD => respond(inbound, |request, deadline| self.status(request, deadline)).await,
+            ShowSettings::METHOD => respond(inbound, |ShowSettings {}, _| self.settings()).await,
+            ChangeSettings::METHOD => respond(inbound, |request, _| self.change_settings(request)).await,
             _ => drop(inbound.exchange.refuse(Refusal::UnknownMethod).await),
         }
     }

@@ -60,12 +60,14 @@ pub enum WatcherMessage {
     Serve(Admitted),
     /// This node became leader of a cluster with these settings.
     Leads(ClusterSettings),
+    /// The settings of the cluster that this node leads have changed to these.
+    Changed(ClusterSettings),
     /// This node does not lead.
     Follows,
     /// A beat of the current incarnation arrived.
     Heard(NodeHeard),
-    /// The nodes that are registered, with the settings that they are judged by.
-    Registered(ClusterSettings, Vec<NodeRecord>),
+    /// The nodes that are registered.
+    Registered(Vec<NodeRecord>),
     /// Who of these may be given work?
     Candidates(Vec<NodeId>, RpcReplyPort<Vec<Candidate>>),
     /// How are these?
@@ -135,6 +137,10 @@ pub struct WatcherState {
     started: Instant,
     /// The evidence, while this node leads.
     watch: Option<Watch>,
+    /// The settings that it goes by, while this node leads.
+    settings: Option<ClusterSettings>,
+    /// Settings that it goes by from a time on, once every node has heard of them.
+    awaited: Option<(Duration, ClusterSettings)>,
     /// Reads who is registered, while this node leads.
     #[allow(dead_code, reason = "held: it ends with the leadership, or with the actor")]
     looking: Option<OwnedTask<()>>,
@@ -143,6 +149,32 @@ pub struct WatcherState {
 }
 
 impl WatcherState {
+    fn leads(&mut self, settings: ClusterSettings, me: &ActorRef<WatcherMessage>) {
+        self.watch = Some(Watch::new(&settings, self.started.elapsed()));
+        self.settings = Some(settings);
+        self.awaited = None;
+        let arguments = self.arguments.clone();
+        let looking = look(arguments.raft, arguments.scope.clone(), me.clone());
+        self.looking = Some(arguments.scope.spawn(looking).owned());
+    }
+
+    /// Goes by the longer of the old and the new windows, until every node must have beaten once more.
+    fn change(&mut self, settings: ClusterSettings, now: Duration) {
+        let (Some(watch), Some(old)) = (&mut self.watch, &self.settings) else { return };
+        let lenient = settings.lenient(old);
+        watch.follow(&lenient);
+        self.awaited = Some((now.saturating_add(old.suspect_after()), settings));
+        self.settings = Some(lenient);
+    }
+
+    /// Goes by awaited settings if it is time.
+    fn follow_awaited(&mut self, now: Duration) {
+        if let Some((_, settings)) = self.awaited.take_if(|(at, _)| *at <= now) {
+            self.watch.iter_mut().for_each(|watch| watch.follow(&settings));
+            self.settings = Some(settings);
+        }
+    }
+
     fn evidence(&self, node: NodeId) -> NodeEvidence {
         let now = self.started.elapsed();
         match &self.watch {
@@ -163,13 +195,6 @@ impl WatcherState {
                 history: watch.history(node),
             },
         }
-    }
-
-    fn leads(&mut self, settings: &ClusterSettings, me: &ActorRef<WatcherMessage>) {
-        self.watch = Some(Watch::new(settings, self.started.elapsed()));
-        let arguments = self.arguments.clone();
-        let looking = look(arguments.raft, arguments.scope.clone(), me.clone());
-        self.looking = Some(arguments.scope.spawn(looking).owned());
     }
 
     fn heard(&mut self, heard: NodeHeard) {
@@ -228,7 +253,8 @@ impl Actor for NodeWatcher {
     ) -> Result<WatcherState, ActorProcessingErr> {
         let following = follow_leadership(arguments.raft.clone(), arguments.scope.clone(), me);
         let leadership = arguments.scope.spawn(following).owned();
-        Ok(WatcherState { arguments, started: Instant::now(), watch: None, looking: None, leadership })
+        let started = Instant::now();
+        Ok(WatcherState { arguments, started, watch: None, settings: None, awaited: None, looking: None, leadership })
     }
 
     async fn handle(
@@ -238,22 +264,20 @@ impl Actor for NodeWatcher {
         state: &mut WatcherState,
     ) -> Result<(), ActorProcessingErr> {
         let now = state.started.elapsed();
+        state.follow_awaited(now);
         match message {
             WatcherMessage::Serve(admitted) => {
                 let arguments = state.arguments.clone();
                 admitted.serve(&state.arguments.scope, |inbound| async move { arguments.serve(inbound, &me).await });
             }
-            WatcherMessage::Leads(settings) => state.leads(&settings, &me),
+            WatcherMessage::Leads(settings) => state.leads(settings, &me),
+            WatcherMessage::Changed(settings) => state.change(settings, now),
             WatcherMessage::Follows => {
-                state.watch = None;
-                state.looking = None;
+                (state.watch, state.settings, state.awaited, state.looking) = (None, None, None, None);
                 state.arguments.repair.deposed();
             }
             WatcherMessage::Heard(heard) => state.heard(heard),
-            WatcherMessage::Registered(settings, nodes) => {
-                if let Some(watch) = &mut state.watch {
-                    watch.follow(&settings);
-                }
+            WatcherMessage::Registered(nodes) => {
                 state.observe(nodes.iter().map(|record| record.node));
                 state.tell_repair(&nodes);
             }
@@ -274,23 +298,22 @@ async fn look(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherMessage>) {
     loop {
         let view = raft.view();
         // A state that cannot be read ends the Raft engine, which is noticed elsewhere.
-        if let Ok(Ok(Some((settings, nodes)))) = scope.blocking(move || registered(&view)).await {
-            let _ = me.send_message(WatcherMessage::Registered(settings, nodes));
+        if let Ok(Ok(nodes)) = scope.blocking(move || registered(&view)).await {
+            let _ = me.send_message(WatcherMessage::Registered(nodes));
         }
         sleep(LOOK_EVERY).await;
     }
 }
 
-/// The settings and all registered nodes, once there is a cluster.
-fn registered<V: View>(view: &V) -> Result<Option<(ClusterSettings, Vec<NodeRecord>)>, V::Error> {
-    let Some((_, settings)) = meta::cluster(view)? else { return Ok(None) };
+/// All registered nodes.
+fn registered<V: View>(view: &V) -> Result<Vec<NodeRecord>, V::Error> {
     let mut nodes: Vec<NodeRecord> = Vec::new();
     loop {
         let page = meta::nodes(view, nodes.last().map(|record| record.node), NODES_PAGE_MAX)?;
         let more = page.len() == NODES_PAGE_MAX;
         nodes.extend(page);
         if !more {
-            return Ok(Some((settings, nodes)));
+            return Ok(nodes);
         }
     }
 }
@@ -299,10 +322,11 @@ fn registered<V: View>(view: &V) -> Result<Option<(ClusterSettings, Vec<NodeReco
 async fn follow_leadership(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherMessage>) {
     let mut states = raft.states();
     let mut leads_in: Option<u64> = None;
+    let mut told: Option<ClusterSettings> = None;
     loop {
-        let (leading, term) = {
+        let (leading, term, present) = {
             let state = states.borrow_and_update();
-            (state.leads(), state.term)
+            (state.leads(), state.term, state.settings.clone())
         };
         let mut known = true;
         if !leading {
@@ -318,11 +342,16 @@ async fn follow_leadership(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherM
             {
                 leads_in = Some(term);
                 tracing::info!(term, "this node leads the metadata cluster");
+                told = Some(settings.clone());
                 let _ = me.send_message(WatcherMessage::Leads(settings));
             } else {
                 // Nothing need change before a quorum answers again.
                 known = false;
             }
+        } else if let Some(present) = present.filter(|present| told.as_ref() != Some(present)) {
+            tracing::info!(settings = ?present, "the settings of the cluster have changed");
+            told = Some(present.clone());
+            let _ = me.send_message(WatcherMessage::Changed(present));
         }
         let change = states.changed();
         let changed = if known { change.await } else { timeout(BARRIER_RETRY, change).await.unwrap_or(Ok(())) };
@@ -404,9 +433,10 @@ impl WatcherArguments {
         let reports_taken = self.take_reports(node, incarnation, beat.late_reports).await?;
         let receipts_taken = self.take_receipts(node, incarnation, beat.receipts, inbound.deadline).await?;
         let orders = self.repair.orders(node, inbound.deadline).await?;
-        let leadership = self.raft.leadership();
-        let (cluster_time, members) = (leadership.cluster_time, leadership.members);
-        Ok(BeatAnswer { cluster_time, members, reports_taken, receipts_taken, orders })
+        let state = self.raft.state();
+        let settings = state.settings.ok_or(Refusal::Unavailable)?;
+        let (cluster_time, members) = (state.cluster_time, state.members);
+        Ok(BeatAnswer { cluster_time, members, reports_taken, receipts_taken, orders, settings })
     }
 
     /// Records late reports; answers how many were taken.

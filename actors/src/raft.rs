@@ -102,6 +102,13 @@ pub enum RaftOpenError {
         /// Whose it is.
         found: NodeId,
     },
+    /// The state has applied entries of a log that is not there.
+    #[error(
+        "the Raft log is gone, though the state beside it has applied entries of it: a part of the data directory was \
+         lost or replaced. This node must not take part any more; remove it from the cluster and add it with an empty \
+         directory under a new id"
+    )]
+    LogLost,
     /// The log is shorter than it was.
     #[error(
         "the Raft log ends at entry {found}, but it had reached entry {marked}: its disk has lost acknowledged entries. \
@@ -212,6 +219,7 @@ impl From<LogOpenError> for RaftOpenError {
     fn from(error: LogOpenError) -> RaftOpenError {
         match error {
             LogOpenError::OtherNode(found) => RaftOpenError::OtherNode { found },
+            LogOpenError::Lost => RaftOpenError::LogLost,
             LogOpenError::TailLost { marked, found } => RaftOpenError::TailLost { marked, found },
             LogOpenError::VoteLost { marked } => RaftOpenError::VoteLost { marked },
             LogOpenError::Io(error) => RaftOpenError::Storage(error),

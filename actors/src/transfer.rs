@@ -7,12 +7,14 @@
 //! - [`primary_write`]: a client's chunk, stored and forwarded at once.
 //! - [`replica_write`]: a forwarded or copied chunk, stored.
 //! - [`read`]: a chunk's bytes, checked block by block as they leave the disk.
+//! - [`held`]: what there is of a group, for an upload that is resumed.
 //! - [`copy`]: a stored chunk, sent to another node.
 //! - [`read_back`]: a stored chunk, checked against what metadata knows of it.
 //! - [`forward`]: one replica's share of a primary's write.
 
 pub mod copy;
 pub mod forward;
+pub mod held;
 mod intake;
 pub mod primary_write;
 pub mod read;

@@ -4,7 +4,7 @@
 //! in UTC.
 
 use crate::moment;
-use dfs_core::wire::metadata::{ClusterSummary, FileInfo, Health, MetadataNodeInfo, StorageNodeInfo};
+use dfs_core::wire::metadata::{self, ClusterSummary, FileInfo, Health, MetadataNodeInfo, StorageNodeInfo};
 use serde::Serialize;
 
 /// One line of JSON.
@@ -52,6 +52,106 @@ impl File {
             modified: moment::for_programs(file.modified),
         }
     }
+}
+
+/// An entry of one level, as `list --delimiter` writes it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum LevelEntry {
+    /// A file.
+    File(File),
+    /// A directory.
+    Directory {
+        /// Its name, with a slash behind it.
+        name: String,
+    },
+}
+
+impl LevelEntry {
+    /// The JSON form of an entry.
+    #[must_use]
+    pub fn of(entry: &metadata::LevelEntry) -> LevelEntry {
+        match entry {
+            metadata::LevelEntry::File(file) => LevelEntry::File(File::of(file)),
+            metadata::LevelEntry::Directory(_) => LevelEntry::Directory { name: entry.text() },
+        }
+    }
+}
+
+/// An upload that is not finished, as `list --all` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct OpenUpload {
+    /// The id of the version that it will be.
+    pub id: u64,
+    /// The name that it will have.
+    pub name: String,
+    /// The bytes of each of its chunks but the last.
+    pub chunk_size_bytes: u32,
+    /// How many of its chunks are known to be durable.
+    pub chunks: u64,
+    /// The bytes of its source, if that was known when it began.
+    pub size_bytes: Option<u64>,
+    /// Since when it has made no progress, by the cluster's time.
+    pub idle_ms: u64,
+}
+
+impl OpenUpload {
+    /// The JSON form of an open upload.
+    #[must_use]
+    pub fn of(upload: &metadata::OpenUpload) -> OpenUpload {
+        OpenUpload {
+            id: upload.file.0,
+            name: upload.name.to_string(),
+            chunk_size_bytes: upload.chunk_size.bytes(),
+            chunks: upload.chunks,
+            size_bytes: upload.size_hint,
+            idle_ms: upload.idle_ms,
+        }
+    }
+}
+/// A file that was stored, as `upload` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Uploaded {
+    /// The file.
+    #[serde(flatten)]
+    pub file: File,
+    /// Chunks that an earlier run had stored and that were not sent again.
+    pub resumed_chunks: u64,
+}
+
+impl Uploaded {
+    /// The JSON form of an upload.
+    #[must_use]
+    pub fn of(file: &FileInfo, resumed_chunks: u64) -> Uploaded {
+        Uploaded { file: File::of(file), resumed_chunks }
+    }
+}
+/// One file of a download, as `download` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Download<'a> {
+    /// The id of its version.
+    pub id: u64,
+    /// Its name.
+    pub name: &'a str,
+    /// The bytes that were asked for: its size, or those of the range.
+    pub bytes: u64,
+    /// `downloaded`, `verified` or `failed`.
+    pub outcome: &'static str,
+    /// The local file.
+    pub path: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// A whole download of many files, as `download` writes it last.
+#[derive(Clone, Debug, Serialize)]
+pub struct Downloads {
+    /// Files that were done.
+    pub done: u64,
+    /// Files that failed.
+    pub failed: u64,
+    /// Bytes of those that were done.
+    pub bytes: u64,
 }
 
 /// A file with its groups, as `stat` writes it.

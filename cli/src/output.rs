@@ -13,6 +13,15 @@ pub fn print(text: Arguments<'_>) -> Result<(), Failure> {
     output.write_fmt(text).and_then(|()| output.flush()).map_err(|cause| Failure::output(&cause))
 }
 
+/// Writes bytes to standard output as they are.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut output = std::io::stdout().lock();
+    output.write_all(bytes).and_then(|()| output.flush()).map_err(|cause| Failure::output(&cause))
+}
+
 /// Writes one line to standard error. What cannot be told cannot be told: a failure is ignored.
 pub fn note(text: Arguments<'_>) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");

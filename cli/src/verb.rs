@@ -2,12 +2,16 @@
 
 mod certs;
 mod cluster;
+mod completions;
 mod delete;
 mod demo;
 mod download;
 mod list;
+mod man;
+mod r#move;
 mod node;
 mod nodes;
+mod settings;
 mod sim;
 mod stat;
 mod status;
@@ -27,12 +31,16 @@ pub enum Verb {
     List(list::ListArgs),
     /// Show one file: its groups, its chunks and who holds them
     Stat(stat::StatArgs),
-    /// Delete a file
+    /// Move a file, or a directory with all below it
+    Move(r#move::MoveArgs),
+    /// Delete a file, or all files below a prefix
     Delete(delete::DeleteArgs),
     /// Show how the cluster is
     Status(status::StatusArgs),
     /// Show the nodes of the cluster
     Nodes(nodes::NodesArgs),
+    /// Show or change what the whole cluster agrees on
+    Settings(settings::SettingsVerbs),
     /// Run a local cluster of real processes
     Cluster(cluster::ClusterVerbs),
     /// Run one node of a cluster
@@ -43,6 +51,10 @@ pub enum Verb {
     Demo(demo::DemoArgs),
     /// Run whole simulated clusters on virtual time, from a seed
     Sim(sim::SimArgs),
+    /// Write what a shell needs to complete command lines
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages
+    Man(man::ManArgs),
 }
 
 impl Verb {
@@ -56,14 +68,18 @@ impl Verb {
             Verb::Download(arguments) => arguments.run(),
             Verb::List(arguments) => arguments.run(),
             Verb::Stat(arguments) => arguments.run(),
+            Verb::Move(arguments) => arguments.run(),
             Verb::Delete(arguments) => arguments.run(),
             Verb::Status(arguments) => arguments.run(),
             Verb::Nodes(arguments) => arguments.run(),
+            Verb::Settings(verbs) => verbs.run(),
             Verb::Cluster(verbs) => verbs.run(),
             Verb::Node(arguments) => arguments.run(),
             Verb::Certs(arguments) => arguments.run(),
             Verb::Demo(arguments) => arguments.run(),
             Verb::Sim(arguments) => arguments.run(),
+            Verb::Completions(arguments) => arguments.run(),
+            Verb::Man(arguments) => arguments.run(),
         }
     }
 }

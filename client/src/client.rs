@@ -4,7 +4,9 @@ use crate::download::{self, DownloadRequest};
 use crate::error::{ClientError, Subject};
 use crate::leader::Leader;
 use crate::listing::Listing;
+use crate::pace::Pace;
 use crate::progress::Progress;
+use crate::removal::{self, Removal};
 use crate::settings::ClientSettings;
 use crate::sink::Sink;
 use crate::source::Source;
@@ -12,15 +14,19 @@ use crate::standing::Standing;
 use crate::upload::{self, UploadRequest};
 use dfs_core::id::{FileId, GroupIndex, NodeId, RequestId, Role};
 use dfs_core::limit::{LOCATE_PAGE_MAX, METADATA_ATTEMPT_MS};
+use dfs_core::name::FileName;
+use dfs_core::settings::{ClusterSettings, SettingChange};
 use dfs_core::wire::metadata::{
-    ClusterStatus, ClusterSummary, DeleteFile, DescribeNode, FileInfo, FilePage, FileTarget, GroupPage, Leadership,
-    ListFiles, ListNodes, LocateGroups, MetadataNodeInfo, NodeDescription, NodePage, StatFile, StorageNodeInfo,
+    ChangeSettings, ClusterStatus, ClusterSummary, DeleteFile, DescribeNode, FileInfo, FilePage, FileTarget, GroupPage,
+    Leadership, LevelPage, ListFiles, ListLevel, ListNodes, ListUploads, LocateGroups, MetadataNodeInfo, MoveName,
+    MovedName, NodeDescription, NodePage, ShowSettings, StatFile, StorageNodeInfo, UploadList,
 };
 use dfs_transport::endpoint::{Endpoint, EndpointSettings};
 use dfs_transport::exchange::CallError;
 use dfs_transport::identity::Identity;
 use dfs_transport::peers::{Class, Destination, Peers};
 use dfs_transport::world::World;
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) peers: Peers,
     pub(crate) leader: Leader,
     pub(crate) standing: Standing,
+    pub(crate) pace: Pace,
     endpoint: Endpoint,
 }
 
@@ -77,8 +84,8 @@ impl Client {
         let endpoint = Endpoint::bind(world, identity, EndpointSettings { listen, ..EndpointSettings::default() })?;
         let leader = Leader::new(endpoint.clone(), world.entropy.clone(), seeds, settings.clone());
         let peers = endpoint.peers();
-        let (world, standing) = (world.clone(), Standing::default());
-        Ok(Client(Arc::new(Inner { world, settings, peers, leader, standing, endpoint })))
+        let (world, standing, pace) = (world.clone(), Standing::default(), Pace::default());
+        Ok(Client(Arc::new(Inner { world, settings, peers, leader, standing, pace, endpoint })))
     }
 
     /// Uploads what `source` gives. The file is visible under its name from when this returns, whole and with at least a
@@ -109,6 +116,33 @@ impl Client {
         progress: &dyn Progress,
     ) -> Result<FileInfo, ClientError> {
         download::download(&self.0, target, sink, &request, progress).await
+    }
+
+    /// Downloads a version that was looked up or listed into `sink`, as [`Client::download`] does.
+    ///
+    /// # Errors
+    /// The version is gone, no replica of one of its chunks can be read, or the sink fails.
+    pub async fn download_version(
+        &self,
+        file: &FileInfo,
+        sink: impl Sink,
+        request: DownloadRequest,
+        progress: &dyn Progress,
+    ) -> Result<(), ClientError> {
+        download::download_version(&self.0, file, sink, &request, progress).await
+    }
+
+    /// How many bytes at the beginning of a local copy are those of this version, up to the first chunk that is not
+    /// there whole or differs. Only checksums are asked for.
+    ///
+    /// # Errors
+    /// The version is gone, or the cluster cannot answer. What cannot be read of the copy counts as not there.
+    pub async fn verified_prefix<R: Read + Send + 'static>(
+        &self,
+        file: &FileInfo,
+        copy: R,
+    ) -> Result<u64, ClientError> {
+        download::verified_prefix(&self.0, file, copy).await
     }
 
     /// Looks one committed file up.
@@ -143,6 +177,44 @@ impl Client {
         let first_tried = self.0.leader.who_leads().await?.cluster_time;
         let request = DeleteFile { request: RequestId(self.0.world.entropy.wide_number()), first_tried, target };
         self.0.leader.ask(&request, Subject::File(&request.target)).await
+    }
+
+    /// One page of one level of the tree: files, and directories instead of what is below them.
+    ///
+    /// # Errors
+    /// The cluster cannot answer.
+    pub async fn list_level_page(&self, request: &ListLevel) -> Result<LevelPage, ClientError> {
+        self.0.leader.ask(request, Subject::Cluster).await
+    }
+
+    /// One page of the open uploads.
+    ///
+    /// # Errors
+    /// The cluster cannot answer.
+    pub async fn list_uploads_page(&self, request: &ListUploads) -> Result<UploadList, ClientError> {
+        self.0.leader.ask(request, Subject::Cluster).await
+    }
+
+    /// Deletes all files whose names begin with `prefix`, several at once, each by the id with which it is listed.
+    /// `on_failure` hears of each that could not be deleted; the rest goes on as long as the cluster answers.
+    pub async fn delete_all(
+        &self,
+        prefix: impl Into<String>,
+        on_failure: impl FnMut(&FileInfo, &ClientError),
+    ) -> Removal {
+        removal::delete_all(self, prefix.into(), on_failure).await
+    }
+
+    /// Moves a file, or a directory with all below it, to a name that nothing has. Done exactly once, however often the
+    /// request is lost on the way.
+    ///
+    /// # Errors
+    /// There is nothing of that name, the new name is taken or cannot be had, or the cluster cannot answer. In the
+    /// latter case it may or may not have been moved.
+    pub async fn move_name(&self, from: FileName, to: FileName) -> Result<MovedName, ClientError> {
+        let first_tried = self.0.leader.who_leads().await?.cluster_time;
+        let request = MoveName { request: RequestId(self.0.world.entropy.wide_number()), first_tried, from, to };
+        self.0.leader.ask(&request, Subject::Move { from: &request.from, to: &request.to }).await
     }
 
     /// Where the chunks of one version are: one page, from the group `first` on.
@@ -182,6 +254,26 @@ impl Client {
     /// The cluster cannot answer. [`Client::who_leads`] may still.
     pub async fn status(&self) -> Result<ClusterSummary, ClientError> {
         self.0.leader.ask(&ClusterStatus {}, Subject::Cluster).await
+    }
+
+    /// The settings of the cluster.
+    ///
+    /// # Errors
+    /// The cluster cannot answer.
+    pub async fn settings(&self) -> Result<ClusterSettings, ClientError> {
+        self.0.leader.ask(&ShowSettings {}, Subject::Cluster).await
+    }
+
+    /// Changes settings of the cluster, all together or none, and answers those that are then in force. Done exactly
+    /// once, however often the request is lost on the way.
+    ///
+    /// # Errors
+    /// They would contradict each other, or the cluster cannot answer. In the latter case they may or may not be
+    /// changed.
+    pub async fn change_settings(&self, changes: Vec<SettingChange>) -> Result<ClusterSettings, ClientError> {
+        let first_tried = self.0.leader.who_leads().await?.cluster_time;
+        let request = RequestId(self.0.world.entropy.wide_number());
+        self.0.leader.ask(&ChangeSettings { request, first_tried, changes }, Subject::Cluster).await
     }
 
     /// What any metadata node knows of its cluster; it answers without a leader too.

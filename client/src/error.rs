@@ -1,8 +1,11 @@
 //! Everything that can go wrong for a user of the client, on one page.
 
+use crate::source::SourceChanged;
 use dfs_core::id::{ChunkId, FileId, NodeId};
 use dfs_core::name::FileName;
+use dfs_core::range::BeyondEnd;
 use dfs_core::refusal::Refusal;
+use dfs_core::settings::InvalidSettings;
 use dfs_core::wire::metadata::FileTarget;
 use dfs_transport::endpoint::BindError;
 use dfs_transport::exchange::CallError;
@@ -47,8 +50,14 @@ pub enum ClientError {
         target: FileTarget,
     },
     /// The name is taken.
-    #[error("a file named {name} exists already\nchoose another name, or delete it first")]
+    #[error("a file named {name} exists already\nchoose another name, delete it first, or replace it")]
     NameExists {
+        /// The name.
+        name: FileName,
+    },
+    /// The name has another version now than the one that the upload was to replace.
+    #[error("another upload replaced {name} meanwhile\nrun it again to replace that version")]
+    Replaced {
         /// The name.
         name: FileName,
     },
@@ -62,12 +71,29 @@ pub enum ClientError {
         /// Nodes that can take work.
         available: u32,
     },
+    /// The upload is not this run's any more.
+    #[error(
+        "the upload of {name} is gone: another run of it took over, or it expired\nif no other run is at it, run the same command again"
+    )]
+    UploadGone {
+        /// The name that the file was to have.
+        name: FileName,
+    },
+    /// The settings would contradict each other.
+    #[error("{cause}\n{}", cause.fix())]
+    Settings {
+        /// How.
+        cause: InvalidSettings,
+    },
     /// The cluster refused, for another reason.
     #[error("the cluster refused: {0}")]
     Refused(Refusal),
     /// A node answered what cannot be.
     #[error("the metadata leader's answer makes no sense: {0}\nthe versions of client and cluster may not fit")]
     Nonsense(&'static str),
+    /// The bytes that were asked for are not in the file.
+    #[error("{0}\nsee `stat` for its size")]
+    RangeBeyondEnd(#[from] BeyondEnd),
     /// The file would have more chunks than can be counted.
     #[error("the file is too large for its chunk size; choose a larger chunk size")]
     TooLarge,
@@ -92,6 +118,12 @@ pub enum ClientError {
     /// The bytes to upload cannot be read.
     #[error("cannot read what is to be uploaded: {0}")]
     Source(io::Error),
+    /// The source is not any more what it was when it was opened.
+    #[error("{what} changed while it was uploaded; nothing of it is visible\nupload it again when nobody writes to it")]
+    SourceChanged {
+        /// The source, such as a path.
+        what: String,
+    },
     /// The source gave more or fewer bytes than it had said.
     #[error("the source gave {given} bytes, but had said {said}; it changed while it was read")]
     SourceSize {
@@ -123,6 +155,8 @@ pub enum ErrorKind {
     Storage,
     /// The local source or sink failed.
     Local,
+    /// The local source changed while it was read: upload it again.
+    Changed,
 }
 
 impl ClientError {
@@ -132,19 +166,30 @@ impl ClientError {
         match self {
             ClientError::Unreachable { .. } | ClientError::Unavailable { .. } => ErrorKind::Unavailable,
             ClientError::NotFound { .. } => ErrorKind::NotFound,
-            ClientError::NameExists { .. } => ErrorKind::AlreadyExists,
+            ClientError::NameExists { .. } | ClientError::Replaced { .. } => ErrorKind::AlreadyExists,
             ClientError::Refused(refusal) if refusal.is_retryable() => ErrorKind::Unavailable,
-            ClientError::NoSeeds | ClientError::Refused(_) | ClientError::Nonsense(_) | ClientError::TooLarge => {
-                ErrorKind::Refused
-            }
+            ClientError::NoSeeds
+            | ClientError::UploadGone { .. }
+            | ClientError::Settings { .. }
+            | ClientError::Refused(_)
+            | ClientError::Nonsense(_)
+            | ClientError::TooLarge
+            | ClientError::RangeBeyondEnd(_) => ErrorKind::Refused,
             ClientError::TooFewNodes { .. }
             | ClientError::ChunkUnwritable { .. }
             | ClientError::ChunkUnreadable { .. } => ErrorKind::Storage,
-            ClientError::Bind(_)
-            | ClientError::Source(_)
-            | ClientError::SourceSize { .. }
-            | ClientError::Sink(_)
-            | ClientError::Stopped => ErrorKind::Local,
+            ClientError::SourceChanged { .. } | ClientError::SourceSize { .. } => ErrorKind::Changed,
+            ClientError::Bind(_) | ClientError::Source(_) | ClientError::Sink(_) | ClientError::Stopped => {
+                ErrorKind::Local
+            }
+        }
+    }
+
+    /// What a source that cannot be read means.
+    pub(crate) fn of_source(error: io::Error) -> ClientError {
+        match error.downcast::<SourceChanged>() {
+            Ok(SourceChanged { what }) => ClientError::SourceChanged { what },
+            Err(error) => ClientError::Source(error),
         }
     }
 
@@ -153,8 +198,16 @@ impl ClientError {
         match (refusal, subject) {
             (Refusal::NotFound, Subject::File(target)) => ClientError::NotFound { target: target.clone() },
             (Refusal::NotFound, Subject::Version(file)) => ClientError::NotFound { target: FileTarget::Id(file) },
-            (Refusal::NameExists, Subject::NewName(name)) => ClientError::NameExists { name: name.clone() },
+            (Refusal::UploadGone, Subject::Upload(name)) => ClientError::UploadGone { name: name.clone() },
+            (Refusal::NotFound, Subject::Move { from, .. }) => {
+                ClientError::NotFound { target: FileTarget::Name(from.clone()) }
+            }
+            (Refusal::NameExists, Subject::Upload(name) | Subject::Move { to: name, .. }) => {
+                ClientError::NameExists { name: name.clone() }
+            }
+            (Refusal::Replaced, Subject::Upload(name)) => ClientError::Replaced { name: name.clone() },
             (Refusal::TooFewNodes { needed, available }, _) => ClientError::TooFewNodes { needed, available },
+            (Refusal::Settings(cause), _) => ClientError::Settings { cause },
             (refusal, _) => ClientError::Refused(refusal),
         }
     }
@@ -175,8 +228,10 @@ pub(crate) enum Subject<'a> {
     File(&'a FileTarget),
     /// A version that should exist.
     Version(FileId),
-    /// A name that should be free.
-    NewName(&'a FileName),
+    /// An upload under a name that should be free.
+    Upload(&'a FileName),
+    /// A name that should exist, and one that should be free.
+    Move { from: &'a FileName, to: &'a FileName },
 }
 
 /// Why one transfer with one storage node failed.
@@ -276,8 +331,11 @@ mod tests {
         let target = FileTarget::Name(name.clone());
         let missing = ClientError::of_refusal(Refusal::NotFound, Subject::File(&target));
         assert_eq!(missing.to_string().lines().next(), Some("there is no file named a/b"));
-        let taken = ClientError::of_refusal(Refusal::NameExists, Subject::NewName(&name));
+        let taken = ClientError::of_refusal(Refusal::NameExists, Subject::Upload(&name));
         assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+        let overtaken = ClientError::of_refusal(Refusal::Replaced, Subject::Upload(&name));
+        assert_eq!(overtaken.kind(), ErrorKind::AlreadyExists);
+        assert_eq!(overtaken.to_string().lines().next(), Some("another upload replaced a/b meanwhile"));
         let odd = ClientError::of_refusal(Refusal::NotFound, Subject::Cluster);
         assert!(matches!(odd, ClientError::Refused(Refusal::NotFound)));
     }

@@ -89,6 +89,19 @@ impl ChunkSums {
         }
         Digest(hasher.finalize().into())
     }
+
+    /// Whether `bytes` are the chunk's whole blocks from `offset` on: each has its digest in the list, and the last is
+    /// as long as it is in the chunk. The list itself is to be checked with [`ChunkSums::checksum`].
+    #[must_use]
+    pub fn are_blocks_at(&self, offset: u32, bytes: &[u8]) -> bool {
+        let Some(end) = u32::try_from(bytes.len()).ok().and_then(|length| offset.checked_add(length)) else {
+            return false;
+        };
+        let whole = offset.is_multiple_of(BLOCK_BYTES) && (end.is_multiple_of(BLOCK_BYTES) || end == self.length);
+        let listed = self.digests.get((offset / BLOCK_BYTES) as usize..block_count(end)).unwrap_or(&[]);
+        let blocks = bytes.chunks(BLOCK_BYTES as usize);
+        whole && blocks.len() == listed.len() && blocks.zip(listed).all(|(block, digest)| Digest::of(block) == *digest)
+    }
 }
 
 /// Computes the whole tree (CRC and SHA-256) while the bytes of a chunk pass, in pieces of any size.
@@ -240,6 +253,29 @@ mod tests {
             prop_assert_eq!(crcs.finish(), (sums.length, sums.crcs.clone()));
             prop_assert_eq!(sums.check_shape().is_ok(), length > 0);
         }
+    }
+
+    #[test]
+    fn blocks_of_a_chunk_are_known_by_their_place_and_every_byte() {
+        let chunk: Vec<u8> = (0..200_000_u32).map(|i| (i * 31 % 251) as u8).collect();
+        let sums = ChunkSums::of(&chunk);
+        let block = BLOCK_BYTES as usize;
+        for (from, to) in [(0, 200_000), (0, block), (block, 3 * block), (3 * block, 200_000), (block, block)] {
+            let offset = u32::try_from(from).unwrap();
+            assert!(sums.are_blocks_at(offset, &chunk[from..to]), "{from}..{to}");
+            for place in [from, to.saturating_sub(1)].into_iter().filter(|place| (from..to).contains(place)) {
+                let mut flipped = chunk[from..to].to_vec();
+                flipped[place - from] ^= 1;
+                assert!(!sums.are_blocks_at(offset, &flipped), "{from}..{to}, byte {place}");
+            }
+        }
+        // Blocks of another place, parts of blocks, and more than there is.
+        assert!(!sums.are_blocks_at(0, &chunk[block..2 * block]));
+        assert!(!sums.are_blocks_at(0, &chunk[..block - 1]));
+        assert!(!sums.are_blocks_at(1, &chunk[1..block]));
+        assert!(!sums.are_blocks_at(3 * BLOCK_BYTES, &chunk[3 * block..199_999]));
+        assert!(!sums.are_blocks_at(4 * BLOCK_BYTES, &chunk[..1]));
+        assert!(!sums.are_blocks_at(u32::MAX, &chunk));
     }
 
     #[test]

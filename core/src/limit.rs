@@ -42,6 +42,8 @@ pub const NODES_PAGE_MAX: usize = 1000;
 pub const REPORT_GROUPS_MAX: usize = 8;
 /// Groups that an upload places ahead of its highest reported chunk at most.
 pub const GROUPS_AHEAD_MAX: u32 = 256;
+/// Open uploads of one name that are looked at for one to go on with, the newest first.
+pub const RESUME_CANDIDATES_MAX: usize = 16;
 /// Late reports that one beat carries at most; more wait for the next.
 pub const LATE_REPORTS_PER_BEAT_MAX: usize = 1024;
 /// Late reports that one Raft entry carries at most.
@@ -98,6 +100,10 @@ pub const REQUESTS_EXPIRED_PER_ENTRY_MAX: usize = 8;
 /// How long the answer to an administrative request is kept, in cluster time.
 pub const REQUEST_KEPT_MS: u64 = 15 * 60 * 1000;
 
+/// How long a replaced version of a file stays readable by its id, in cluster time, so that whoever began to read it
+/// ends undisturbed.
+pub const VERSION_GRACE_MS: u64 = 10 * 60 * 1000;
+
 /// Bytes that one forward of a chunk may lag behind its primary.
 pub const FORWARD_BUFFER_BYTES: usize = 1024 * 1024;
 /// How long a replica may stand still, with its forward's buffer full, before it is dropped.
@@ -109,6 +115,18 @@ pub const PENDING_COPIES_MAX: usize = 65_536;
 
 /// Bytes of chunk payload that a client keeps in flight at most (and at least one chunk).
 pub const CLIENT_IN_FLIGHT_BYTES: usize = 64 * 1024 * 1024;
+/// Deletions that a client has under way at once where it deletes many files.
+pub const DELETES_IN_FLIGHT_MAX: usize = 16;
+/// Files that a download of many has on their way at once.
+pub const DOWNLOADS_AT_ONCE: usize = 16;
+/// How long a replica that is read from may stand still at least before another one may be read beside it.
+pub const READ_STILL_MIN_MS: u64 = 50;
+/// How long it may at most, however slow reads have been lately.
+pub const READ_STILL_MAX_MS: u64 = 500;
+/// Reads beside slow ones, in a thousand reads, while no node is known to be bad.
+pub const EXTRA_READS_PERMILLE: u32 = 100;
+/// Reads beside slow ones that may come in a burst.
+pub const EXTRA_READS_BURST: u32 = 8;
 /// Chunks that a storage node takes in as their primary at once at most. Memory per write is bounded by its stream's
 /// window and its forwards' buffers, whatever the chunk's size.
 pub const PRIMARY_WRITES_MAX: usize = 32;
@@ -151,9 +169,11 @@ const _: () = {
     assert!(CHUNK_BYTES_MIN <= CHUNK_BYTES_DEFAULT && CHUNK_BYTES_DEFAULT <= CHUNK_BYTES_MAX);
     assert!(CHUNKS_PER_GROUP <= 16, "masks are sixteen bits wide");
     assert!(COMPONENT_BYTES_MAX <= NAME_BYTES_MAX);
+    assert!(NAME_BYTES_MAX <= u16::MAX as usize, "a directory keeps the length of the longest name below it");
     assert!(COMMAND_BYTES_MAX <= RAFT_APPEND_BYTES_MAX, "an entry fits an append");
     assert!(RAFT_APPEND_BYTES_MAX < RAFT_MESSAGE_BYTES_MAX, "an append fits a message");
     assert!(CLIENT_IN_FLIGHT_BYTES >= CHUNK_BYTES_MAX as usize);
+    assert!(READ_STILL_MIN_MS <= READ_STILL_MAX_MS && READ_STILL_MAX_MS < 1000, "a bad node costs less than a second");
     assert!(WRITE_PIECE_BYTES <= FORWARD_BUFFER_BYTES, "a piece fits a forward's buffer");
     assert!(LATE_REPORTS_PER_BEAT_MAX <= LATE_REPORTS_PER_ENTRY_MAX, "a beat's reports fit one entry");
     // A late report has a digest and a few numbers: an entry full of them fits the log.
@@ -166,6 +186,7 @@ const _: () = {
     assert!(ORDER_WITHIN_MS < ORDER_LEASE_MS, "an order is given up before it is planned anew");
     assert!(CONTROL_KEEP_ALIVE_MS * 2 < CONTROL_IDLE_MS, "one lost keep-alive does not end a connection");
     assert!(METADATA_ATTEMPT_MS < CONTROL_IDLE_MS);
+    assert!(VERSION_GRACE_MS <= REQUEST_KEPT_MS);
     // A page of a listing holds names, and a page of locations holds checksums: both fit a message.
     assert!(LIST_PAGE_BYTES_MAX + NAME_BYTES_MAX < MESSAGE_BYTES_MAX);
     assert!(LOCATE_PAGE_MAX * CHUNKS_PER_GROUP as usize * 64 < MESSAGE_BYTES_MAX);

@@ -12,10 +12,11 @@
 //! | cluster | | cluster id and settings |
 //! | counters | | time, next ids, totals |
 //! | tree | directory, component (a directory's ends with `/`) | the file or directory of this name |
-//! | directories | directory | its parent and component, so that a file's whole name can be told from its id |
-//! | files | file | its state: open, committed or deleted |
+//! | directories | directory | its parent and component, so that a file's whole name can be told from its id; how long names below it are |
+//! | files | file | its state: open, committed, replaced or deleted |
 //! | groups | file, group | placements, checksums, holders (`group`) |
 //! | nonces | upload nonce | the open upload that it drew |
+//! | open uploads | name, file from the newest | nothing: the key says all |
 //! | nodes | node | incarnation, store, address |
 //! | requests | request id, and again by age | the kept answer |
 //! | placed on | node, file, group | nothing: that the node has copies of the group (`placed_on`) |
@@ -28,36 +29,45 @@
 //! one back.
 //!
 //! Deliberately absent: liveness (the leader's evidence, [`crate::liveness`]), the choice of nodes
-//! ([`crate::placement`]), the removal of a deleted file's groups, and any cache.
+//! ([`crate::placement`]), the removal of a deleted or replaced file's groups, and any cache.
 
 mod copies;
 mod draft;
+mod generation;
 mod group;
 mod key;
+mod level;
 mod listing;
 mod membership;
+mod open_upload;
 mod placed_on;
 mod read;
 mod receipt;
 mod record;
 mod removal;
+mod rename;
 mod report;
 mod request;
+mod resume;
 mod tree;
 mod upload;
+mod version;
 mod view;
 
 #[cfg(test)]
 mod tests;
 
 pub use copies::{KnownChunk, KnownPage, known_chunks};
+pub use level::list_level;
 pub use listing::list;
+pub use open_upload::list_uploads;
 pub use placed_on::{group_facts, groups_after, groups_on};
 pub use read::{
     Placing, Totals, allocation_state, cluster, creation_state, locate, needs_ticks, node, nodes, stat, time, totals,
 };
 pub use receipt::receipts;
 pub use record::{CopyChange, NodeRecord, ReceiptRecord};
+pub use resume::{OpenGroup, Resumption, locate_upload, resumption_state};
 pub use view::{Change, DamagedRecord, Overlay, Pairs, View};
 
 use crate::id::{BootId, ClusterId, Epoch, FileId, GroupIndex, Incarnation, NodeId, StoreId};
@@ -67,7 +77,10 @@ use crate::settings::ClusterSettings;
 use crate::time::ClusterTime;
 use crate::wire;
 use crate::wire::membership::{LateReport, Receipt};
-use crate::wire::metadata::{AllocateGroup, CommitFile, CreateFile, DeleteFile, FileInfo};
+use crate::wire::metadata::{
+    AllocateGroup, ChangeSettings, CommitFile, CreateFile, DeleteFile, FileInfo, FoundUpload, MoveName, MovedName,
+    ResumeUpload,
+};
 use draft::{Draft, Stop};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -139,6 +152,21 @@ pub enum Command {
         /// What it tells: at most [`crate::limit::LATE_REPORTS_PER_ENTRY_MAX`].
         reports: Vec<LateReport>,
     },
+    /// Changes settings of the cluster.
+    ChangeSettings {
+        /// What the client asked.
+        request: ChangeSettings,
+    },
+    /// Hands an open upload over to another run.
+    Resume {
+        /// What the client asked.
+        request: ResumeUpload,
+    },
+    /// Moves a file or a directory.
+    Move {
+        /// What the client asked.
+        request: MoveName,
+    },
     /// Records what became of orders.
     RecordReceipts {
         /// The node that executed them.
@@ -173,6 +201,12 @@ pub enum Outcome {
         /// How many; always all of the entry.
         taken: u32,
     },
+    /// The settings are changed, to these.
+    SettingsChanged(ClusterSettings),
+    /// The upload was handed over, or there is none that fits.
+    Resumed(FoundUpload),
+    /// The file or directory has its new name.
+    Moved(MovedName),
 }
 
 /// An open upload: [`crate::wire::metadata::CreatedFile`] without addresses.
@@ -232,6 +266,17 @@ impl fmt::Display for Command {
             Command::RecordCopies { reporter, incarnation, reports } => {
                 write!(f, "record {} late reports of node {reporter} (incarnation {incarnation})", reports.len())
             }
+            Command::ChangeSettings { request } => {
+                write!(f, "change settings (request {}):", request.request)?;
+                request.changes.iter().try_for_each(|change| write!(f, " {}={}", change.key, change.value))
+            }
+            Command::Resume { request } => {
+                write!(f, "resume {:?} (nonce {})", request.name.as_str(), request.nonce)
+            }
+            Command::Move { request } => {
+                let (from, to) = (request.from.as_str(), request.to.as_str());
+                write!(f, "move {from:?} to {to:?} (request {})", request.request)
+            }
             Command::RecordReceipts { reporter, incarnation, receipts } => {
                 write!(f, "record {} receipts of node {reporter} (incarnation {incarnation})", receipts.len())
             }
@@ -270,5 +315,8 @@ fn execute<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Result<Outco
         Command::RecordReceipts { reporter, incarnation, receipts } => {
             receipt::record(draft, *reporter, *incarnation, receipts)
         }
+        Command::ChangeSettings { request } => membership::change_settings(draft, request),
+        Command::Resume { request } => resume::resume(draft, request),
+        Command::Move { request } => rename::move_name(draft, request),
     }
 }

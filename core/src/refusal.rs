@@ -6,6 +6,8 @@
 //! The list is append-only once released: its order is the wire format.
 
 use crate::id::{Epoch, NodeId};
+use crate::limit::NAME_BYTES_MAX;
+use crate::settings::InvalidSettings;
 use crate::wire::NodeAddress;
 use serde::{Deserialize, Serialize};
 
@@ -133,6 +135,15 @@ pub enum Refusal {
     /// The node has a bug; its log has the details.
     #[error("the node failed internally; its log says why")]
     Internal,
+    /// Settings that contradict each other.
+    #[error(transparent)]
+    Settings(#[from] InvalidSettings),
+    /// The upload was to replace the version that had its name when it began, and the name has another one now.
+    #[error("another upload replaced this file meanwhile; run it again to replace that version")]
+    Replaced,
+    /// A directory was to be moved to where a name below it could be too long.
+    #[error("a name below the directory would be longer than {NAME_BYTES_MAX} bytes there")]
+    NameTooLong,
 }
 
 impl Refusal {
@@ -170,7 +181,10 @@ impl Refusal {
             | Refusal::ChunkMissing
             | Refusal::ChunkDamaged
             | Refusal::ChecksumMismatch
-            | Refusal::ConflictingContent => false,
+            | Refusal::ConflictingContent
+            | Refusal::Settings(_)
+            | Refusal::Replaced
+            | Refusal::NameTooLong => false,
         }
     }
 }

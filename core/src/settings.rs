@@ -1,9 +1,16 @@
 //! Replicated settings: what the whole cluster agrees on, kept in the Raft state.
 //!
-//! They are given once, at initialisation, and are part of the state from then on. Their relations are checked by
-//! [`ClusterSettings::check`] before they enter the log. Times are in milliseconds.
+//! They are given at initialisation and changed by an entry of the log, several at once. What there is, with units,
+//! bounds and meaning, is one table ([`CLUSTER_SETTINGS`]), which the command line, the operator's manual and the checks
+//! share; how settings relate is [`ClusterSettings::check`], which holds before settings enter the state. Times are in
+//! milliseconds.
 
-use crate::limit::REPLICATION_MAX;
+mod change;
+mod table;
+
+pub use change::{InvalidChange, SettingChange};
+pub use table::{CLUSTER_SETTINGS, ClusterSetting, SettingKey, Unit};
+
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -23,23 +30,43 @@ pub struct ClusterSettings {
 }
 
 /// Settings that contradict each other or lie outside their bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum InvalidSettings {
-    /// No copy, or more than the system allows.
-    #[error("replication must lie between 1 and {REPLICATION_MAX}")]
-    Replication,
-    /// A beat interval that is too short or too long.
-    #[error("beat_interval_ms must lie between 50 and 60000")]
-    BeatInterval,
-    /// One lost beat would make a node Suspect.
-    #[error("suspect_after_ms must be at least twice beat_interval_ms")]
-    SuspectAfter,
-    /// A node would be Dead before it is Suspect.
-    #[error("dead_after_ms must be at least suspect_after_ms plus beat_interval_ms")]
-    DeadAfter,
-    /// Uploads would expire under their writers.
-    #[error("upload_expiry_ms must be at least 60000")]
-    UploadExpiry,
+    /// One lies outside its bounds.
+    #[error("{key} = {} is not valid", key.setting().shown(*value))]
+    OutOfBounds {
+        /// Which.
+        key: SettingKey,
+        /// What it would be.
+        value: u64,
+    },
+    /// One is too small for another.
+    #[error("{key} = {} is too short for {other} = {}", key.setting().shown(*value), other.setting().shown(*other_value))]
+    TooShort {
+        /// The one.
+        key: SettingKey,
+        /// What it would be.
+        value: u64,
+        /// What it must be at least.
+        least: u64,
+        /// The other.
+        other: SettingKey,
+        /// What that would be.
+        other_value: u64,
+    },
+}
+
+impl InvalidSettings {
+    /// What to do about it, on one line.
+    #[must_use]
+    pub fn fix(&self) -> String {
+        match self {
+            InvalidSettings::OutOfBounds { key, .. } => format!("choose {key} from {}", key.setting().bounds()),
+            InvalidSettings::TooShort { key, least, other, .. } => {
+                format!("set {key} to {} or more, or lower {other} with it", key.setting().shown(*least))
+            }
+        }
+    }
 }
 
 impl Default for ClusterSettings {
@@ -56,23 +83,53 @@ impl Default for ClusterSettings {
 
 impl ClusterSettings {
     /// Refuses settings that contradict each other.
+    ///
+    /// # Errors
+    /// The first that lies outside its bounds, else the first that does not fit another.
     pub fn check(&self) -> Result<(), InvalidSettings> {
-        if !(1..=REPLICATION_MAX).contains(&self.replication) {
-            return Err(InvalidSettings::Replication);
+        for setting in CLUSTER_SETTINGS {
+            let value = self.get(setting.key);
+            if !(setting.min..=setting.max).contains(&value) {
+                return Err(InvalidSettings::OutOfBounds { key: setting.key, value });
+            }
         }
-        if !(50..=60_000).contains(&self.beat_interval_ms) {
-            return Err(InvalidSettings::BeatInterval);
-        }
-        if self.suspect_after_ms < 2 * self.beat_interval_ms {
-            return Err(InvalidSettings::SuspectAfter);
-        }
-        if self.dead_after_ms < self.suspect_after_ms.saturating_add(self.beat_interval_ms) {
-            return Err(InvalidSettings::DeadAfter);
-        }
-        if self.upload_expiry_ms < 60_000 {
-            return Err(InvalidSettings::UploadExpiry);
+        let (beat, suspect) = (self.beat_interval_ms, self.suspect_after_ms);
+        // One lost beat does not make a node Suspect, and no node is Dead before it is Suspect.
+        for (key, least, other) in [
+            (SettingKey::SuspectAfterMs, beat.saturating_mul(2), SettingKey::BeatIntervalMs),
+            (SettingKey::DeadAfterMs, suspect.saturating_add(beat), SettingKey::SuspectAfterMs),
+        ] {
+            let value = self.get(key);
+            if value < least {
+                let other_value = self.get(other);
+                return Err(InvalidSettings::TooShort { key, value, least, other, other_value });
+            }
         }
         Ok(())
+    }
+
+    /// These settings with some changed, if they then agree with each other.
+    ///
+    /// # Errors
+    /// As [`ClusterSettings::check`] says of the result.
+    pub fn changed(&self, changes: &[SettingChange]) -> Result<ClusterSettings, InvalidSettings> {
+        let mut settings = self.clone();
+        for change in changes {
+            settings.set(change.key, change.value)?;
+        }
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// The same with the longer windows of both: what silence is judged by just after a change, until every node that
+    /// lives has heard of its new interval. For how long is [`ClusterSettings::suspect_after`] of the old.
+    #[must_use]
+    pub fn lenient(&self, old: &ClusterSettings) -> ClusterSettings {
+        ClusterSettings {
+            suspect_after_ms: self.suspect_after_ms.max(old.suspect_after_ms),
+            dead_after_ms: self.dead_after_ms.max(old.dead_after_ms),
+            ..self.clone()
+        }
     }
 
     /// How often a storage node beats.
@@ -102,26 +159,4 @@ pub fn write_quorum(replication: u8) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_defaults_agree_with_each_other() {
-        assert_eq!(ClusterSettings::default().check(), Ok(()));
-    }
-
-    #[test]
-    fn contradicting_settings_are_refused() {
-        let good = ClusterSettings::default();
-        let suspects_at_once = ClusterSettings { suspect_after_ms: 3_000, ..good.clone() };
-        assert_eq!(suspects_at_once.check(), Err(InvalidSettings::SuspectAfter));
-        let dead_before_suspect = ClusterSettings { dead_after_ms: 9_000, ..good.clone() };
-        assert_eq!(dead_before_suspect.check(), Err(InvalidSettings::DeadAfter));
-        assert_eq!(ClusterSettings { replication: 0, ..good }.check(), Err(InvalidSettings::Replication));
-    }
-
-    #[test]
-    fn a_quorum_is_a_majority() {
-        assert_eq!([1, 2, 3, 4, 5].map(write_quorum), [1, 2, 2, 3, 3]);
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! Units: byte counts as people write them, and the chunk size of a file.
+//! Units: byte counts and spans of time as people write them, and the chunk size of a file.
 
 use crate::limit::{BLOCK_BYTES, CHUNK_BYTES_DEFAULT, CHUNK_BYTES_MAX, CHUNK_BYTES_MIN};
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,40 @@ impl FromStr for ByteCount {
             word => UNITS.into_iter().find(|(unit, _)| *unit == word).ok_or_else(invalid)?.1,
         };
         number.checked_mul(size).map(ByteCount).ok_or_else(invalid)
+    }
+}
+
+/// A span of time. Read from a whole number with `ms`, `s`, `min`, `h` or `d`; shown exactly, in the greatest unit that
+/// fits, hours at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Milliseconds(pub u64);
+
+/// A text that is not a span of time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a time; write a whole number with ms, s, min, h or d, such as 500ms, 30s or 2min")]
+pub struct InvalidTime(String);
+
+const TIMES: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1)];
+
+impl fmt::Display for Milliseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |(_, size): &(&str, u64)| self.0 >= *size && self.0.is_multiple_of(*size);
+        // Days are left out: 24 h is what people expect.
+        let (word, size) = TIMES.into_iter().skip(1).find(fits).unwrap_or(("ms", 1));
+        write!(f, "{} {word}", self.0 / size)
+    }
+}
+
+impl FromStr for Milliseconds {
+    type Err = InvalidTime;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        let invalid = || InvalidTime(text.to_owned());
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, word) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| invalid())?;
+        let (_, size) = TIMES.into_iter().find(|(unit, _)| *unit == word.trim()).ok_or_else(invalid)?;
+        number.checked_mul(size).map(Milliseconds).ok_or_else(invalid)
     }
 }
 

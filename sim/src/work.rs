@@ -7,6 +7,7 @@ use crate::trace::Trace;
 use crate::verdict::{AnyError, Failure, Tally};
 use dfs_client::{ClientError, DownloadRequest, Sink, UploadRequest};
 use dfs_core::name::FileName;
+use dfs_core::range::ByteRange;
 use dfs_core::unit::ChunkSize;
 use dfs_core::wire::metadata::{FileInfo, FileTarget};
 use std::fmt;
@@ -237,6 +238,30 @@ impl Work<'_> {
             }
             Err(error) => Ok(Err(error)),
         }
+    }
+
+    /// Reads some bytes of a file, and compares each.
+    ///
+    /// # Errors
+    /// It does not end, or gives what nobody wrote.
+    pub async fn read_range(&self, name: &FileName, range: ByteRange) -> Result<Ended, AnyError> {
+        let call = self.shared.history.invoke(self.number, name, Operation::Read);
+        let began = Instant::now();
+        let mut bytes = Vec::new();
+        let request = DownloadRequest { range: Some(range), ..DownloadRequest::default() };
+        let target = FileTarget::Name(name.clone());
+        let reading = self.user.client().download(target, &mut bytes, request, &());
+        let read = self.finish("read", name, reading).await?;
+        if let Ok(info) = &read {
+            let content = self.content(info)?;
+            let span = range.resolve(info.size)?;
+            let mut expected = vec![0; usize::try_from(span.length)?];
+            content.fill(span.offset, &mut expected);
+            self.right(info, Ok::<_, Failure>((bytes == expected, bytes.len() as u64)))?;
+        }
+        let (outcome, words) = self.seen(read)?;
+        self.shared.history.respond(call, outcome);
+        Ok(self.note("read", name, began, outcome, words))
     }
 
     /// Lists everything below a prefix: each of `names` is seen or not.

@@ -1,7 +1,7 @@
 //! Files go in and come out as they were.
 
-use crate::cluster::{Cluster, Ran, bytes, executable, finish};
-use std::io::Write;
+use crate::cluster::{Cluster, Ran, bytes, executable, finish, wait_until};
+use std::io::{Read, Write};
 use std::process::Stdio;
 
 const KIB: usize = 1024;
@@ -112,6 +112,68 @@ fn a_name_that_exists_is_refused_and_keeps_its_content() {
     cluster.upload(&file, "a06").fails(4, "a06");
 }
 
+/// A6: a download that began before the file was overwritten gives the old content whole, a later one the new content.
+#[test]
+fn an_overwritten_file_is_read_as_it_was_or_as_it_is_and_never_mixed() {
+    let cluster = Cluster::shared();
+    let scratch = cluster.scratch();
+    let file = scratch.path().join("source");
+    // So many chunks that their locations come in two pages, the second after the file is overwritten.
+    let (old, new) = (bytes(65 * MIB + 5, 61), bytes(9 * MIB + 3, 62));
+    let overwrite = |content: &[u8]| {
+        std::fs::write(&file, content).unwrap();
+        let file = file.to_str().unwrap();
+        cluster.run(&["upload", "-f", file, "-n", "a06/over", "--chunk-size", "64KiB", "--overwrite"])
+    };
+    overwrite(&old).succeeds();
+    let mut reader = cluster.command(&["download", "-n", "a06/over", "-o", "-", "--parallel", "1"]);
+    let mut reader = reader.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut pipe = reader.stdout.take().unwrap();
+    // The reader has begun, and cannot go far: nobody takes what it reads.
+    let mut begun = vec![0; 1000];
+    pipe.read_exact(&mut begun).unwrap();
+    overwrite(&new).succeeds();
+    assert!(cluster.get("a06/over") == new, "a later reader gets the new content");
+    assert_eq!(cluster.names("a06/over"), ["a06/over"]);
+    pipe.read_to_end(&mut begun).unwrap();
+    let ended = Ran::from(finish(reader, crate::cluster::PATIENCE)).succeeds();
+    assert!(begun == old, "{} bytes were read of {}: {}", begun.len(), old.len(), ended.err);
+}
+
+/// A6: of two that overwrite the same version at once exactly one succeeds; the other is told, and nothing is mixed.
+#[test]
+fn of_two_that_overwrite_at_once_one_is_told_that_the_other_was_first() {
+    let cluster = Cluster::start(1, 1);
+    cluster.put("over", b"old");
+    let contents = [bytes(MIB, 63), bytes(MIB + 1, 64)];
+    let mut writers: Vec<_> = contents
+        .iter()
+        .map(|content| {
+            let mut upload =
+                cluster.command(&["upload", "-f", "-", "-n", "over", "--chunk-size", "64KiB", "--overwrite"]);
+            let mut child = upload.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            child.stdin.as_mut().unwrap().write_all(&content[..200 * KIB]).unwrap();
+            child
+        })
+        .collect();
+    wait_until("both uploads are open", || cluster.json(&["status"])["open_uploads"] == 2);
+    assert_eq!(cluster.get("over"), b"old");
+    for (writer, content) in writers.iter_mut().zip(&contents) {
+        writer.stdin.take().unwrap().write_all(&content[200 * KIB..]).unwrap();
+    }
+    let ended: Vec<Ran> =
+        writers.into_iter().map(|writer| Ran::from(finish(writer, crate::cluster::PATIENCE))).collect();
+    let winner = ended.iter().position(|ran| ran.code == 0).expect("one of them succeeds");
+    assert!(cluster.get("over") == contents[winner]);
+    let loser = ended.into_iter().nth(1 - winner).unwrap();
+    loser.fails(4, "another upload replaced over meanwhile");
+    let scratch = cluster.scratch();
+    let file = scratch.path().join("source");
+    std::fs::write(&file, &contents[1 - winner]).unwrap();
+    cluster.run(&["upload", "-f", file.to_str().unwrap(), "-n", "over", "--overwrite"]).succeeds();
+    assert!(cluster.get("over") == contents[1 - winner], "run again it replaces that version");
+}
+
 /// A7.
 #[test]
 fn names_that_could_escape_or_confuse_are_refused_everywhere() {
@@ -182,4 +244,45 @@ fn a_deleted_file_is_gone_at_once_by_name_and_by_id() {
     cluster.download("a10/by-name", &scratch.path().join("x")).fails(3, "a10/by-name");
     cluster.put("a10/by-name", b"again");
     assert_eq!(cluster.get("a10/by-name"), b"again");
+}
+
+/// A12.
+#[test]
+fn a_range_is_exactly_the_bytes_that_were_asked_for() {
+    let cluster = Cluster::shared();
+    let scratch = cluster.scratch();
+    let (block, chunk) = (64 * KIB, 128 * KIB);
+    let group = 16 * chunk;
+    let content = bytes(group + chunk + 7, 12);
+    let size = content.len();
+    let file = scratch.path().join("source");
+    std::fs::write(&file, &content).unwrap();
+    cluster.run(&["upload", "-f", file.to_str().unwrap(), "-n", "a12", "--chunk-size", "128KiB"]).succeeds();
+    let out = scratch.path().join("part");
+    let get = |range: &str| {
+        let option = format!("--range={range}");
+        cluster.run(&["download", "-n", "a12", "-o", out.to_str().unwrap(), &option])
+    };
+    for (first, last) in [
+        (0, 0),
+        (block - 1, block),
+        (chunk - 1, chunk),
+        (chunk, 2 * chunk - 1),
+        (group - 1, group),
+        (group, group + chunk - 1),
+        (5, group + chunk + 1),
+        (size - 1, size - 1),
+        (size - 8, size + 1000),
+    ] {
+        get(&format!("{first}-{last}")).succeeds();
+        assert!(std::fs::read(&out).unwrap() == content[first..size.min(last + 1)], "{first}-{last}");
+    }
+    get(&format!("{}-", group + 3)).succeeds();
+    assert!(std::fs::read(&out).unwrap() == content[group + 3..]);
+    get("-9").succeeds();
+    assert!(std::fs::read(&out).unwrap() == content[size - 9..]);
+    get(&format!("{size}-")).fails(6, &format!("{size} bytes"));
+    assert!(std::fs::read(&out).unwrap() == content[size - 9..], "what was there stays");
+    let ran = get("9-1");
+    assert!(ran.code == 2 && ran.err.contains("not a range"), "{ran:?}");
 }

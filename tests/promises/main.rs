@@ -5,9 +5,13 @@
 
 mod cluster;
 mod disks;
+mod downloads;
 mod failures;
 mod files;
 mod house;
 mod metadata;
+mod names;
 mod operation;
 mod security;
+mod slow;
+mod uploads;

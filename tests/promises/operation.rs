@@ -66,3 +66,34 @@ fn a_wrong_setting_is_told_with_its_key_and_the_fix() {
     assert_ne!(ran.code, 0);
     assert!(ran.err.contains("ca.pem"), "{}", ran.err);
 }
+
+/// A65: what the whole cluster agrees on.
+#[test]
+fn settings_of_the_cluster_change_while_it_runs_and_contradictions_are_told() {
+    let cluster = Cluster::start(1, 1);
+    let value = |key: &str| {
+        let shown = cluster.json(&["settings", "show"]);
+        let settings = shown["settings"].as_array().expect("settings").clone();
+        settings.iter().find(|setting| setting["key"] == key).unwrap_or_else(|| panic!("no {key}"))["value"].clone()
+    };
+    assert_eq!(value("dead_after_ms"), 30_000);
+    let set = |changes: &[&str]| cluster.run(&[&["settings", "set"], changes].concat());
+    let ran = set(&["suspect_after_ms=1s"]).fails(2, "suspect_after_ms = 1 s is too short for beat_interval_ms = 3 s");
+    assert!(ran.err.contains("hint: set suspect_after_ms to 6 s or more"), "{}", ran.err);
+    set(&["replication=2"]).fails(6, "1 storage nodes");
+    set(&["beat_interval_ms=200ms", "suspect_after_ms=600ms", "dead_after_ms=1s"]).succeeds();
+    assert_eq!((value("beat_interval_ms"), value("dead_after_ms")), (200.into(), 1000.into()));
+    // The storage node learns of it with its next beat, and is judged by it once it had time to.
+    let storage = || cluster.json(&["nodes"])["storage"][0].clone();
+    let mut in_time = 0;
+    wait_until("the node beats several times a second, again and again", || {
+        in_time = if storage()["silent_ms"].as_u64().is_some_and(|ms| ms < 500) { in_time + 1 } else { 0 };
+        in_time == 30
+    });
+    // A restart of everything forgets nothing.
+    cluster.launcher(&["restart", "metadata-1"]).succeeds();
+    wait_until("there is a leader", || cluster.run(&["settings", "show"]).code == 0);
+    assert_eq!(value("dead_after_ms"), 1000);
+    cluster.launcher(&["kill", "storage-1"]).succeeds();
+    wait_until("a dead node is known after a second", || storage()["state"] == "dead");
+}

@@ -8,8 +8,9 @@ use crate::disk::Disk;
 use crate::key_value::KeyValue;
 use bytes::Bytes;
 use dfs_core::checksum::{ChunkSums, Digest, block_count};
-use dfs_core::id::{ChunkId, ChunkIndex, ClusterId, Epoch, FileId};
+use dfs_core::id::{ChunkId, ChunkIndex, ClusterId, Epoch, FileId, GroupIndex};
 use dfs_core::limit::BLOCK_BYTES;
+use dfs_core::wire::chunk::HeldChunk;
 use dfs_transport::world::{Entropy, Scope};
 use std::sync::Arc;
 
@@ -74,6 +75,7 @@ pub async fn run(mut make: impl FnMut(Wanted) -> Place) {
     what_does_not_fit_is_refused(&store).await;
     writers_do_not_mix(&store).await;
     reads_start_and_end_where_they_are_told(&store).await;
+    what_is_held_of_a_group_is_told(&store).await;
     a_store_belongs_to_one_cluster(&store).await;
 
     let (id, load) = (store.id(), store.load());
@@ -85,6 +87,7 @@ pub async fn run(mut make: impl FnMut(Wanted) -> Place) {
         for (number, size) in (0_u64..).zip(SIZES) {
             assert_eq!(get(&store, chunk(number), Epoch(1)).await.unwrap(), content(number, size));
         }
+        what_is_held_of_a_group_is_told(&store).await;
         store
     };
     close(store).await;
@@ -316,6 +319,24 @@ async fn reads_start_and_end_where_they_are_told(store: &ChunkStore) {
         let from = (first * BLOCK_BYTES).min(size) as usize;
         let to = (first.saturating_add(count.min(READ_BLOCKS_MAX)) * BLOCK_BYTES).min(size) as usize;
         assert_eq!(reader.next_blocks(first, count).await.unwrap(), &bytes[from..to], "{count} from {first}");
+    }
+}
+
+async fn what_is_held_of_a_group_is_told(store: &ChunkStore) {
+    // The last three of the sizes are one file's.
+    let file = chunk(12).file;
+    let expected: Vec<HeldChunk> = (12..15)
+        .map(|number| {
+            let length = SIZES[number as usize];
+            let checksum = ChunkSums::of(&content(number, length)).checksum();
+            HeldChunk { index: chunk(number).index, length, checksum }
+        })
+        .collect();
+    let unsealed = writer(store, ChunkId { file, index: ChunkIndex(9) }, 10).await;
+    assert_eq!(store.held(file, GroupIndex(0), Epoch(1)).await.unwrap(), expected);
+    drop(unsealed);
+    for (group, epoch) in [(1, 1), (0, 2), (u32::MAX, 1)] {
+        assert_eq!(store.held(file, GroupIndex(group), Epoch(epoch)).await.unwrap(), []);
     }
 }
 

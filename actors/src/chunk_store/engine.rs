@@ -6,9 +6,9 @@
 
 use super::buffer::Buffers;
 use super::flush::FlushQueue;
-use super::index::{ChunkIndex, Totals};
+use super::index::{self, Totals};
 use super::ledger::{Claim, Ledger};
-use super::record::{Header, Layout, Owner, Position, State};
+use super::record::{Header, Layout, Owner, Position, RecordKey, State};
 use super::recovery::Recovered;
 use super::segment::Segments;
 use super::space::Space;
@@ -16,8 +16,9 @@ use super::tail::Tail;
 use super::writer::ChunkWriter;
 use super::{BeginWrite, StoreError, StoreSettings, lock};
 use crate::disk::{Disk, DiskLock};
-use dfs_core::id::ClusterId;
-use dfs_core::limit::CHUNK_BYTES_DEFAULT;
+use dfs_core::id::{ChunkId, ChunkIndex, ClusterId, Epoch, FileId, GroupIndex};
+use dfs_core::limit::{CHUNK_BYTES_DEFAULT, CHUNKS_PER_GROUP};
+use dfs_core::wire::chunk::HeldChunk;
 use dfs_core::wire::metadata::StorageLoad;
 use dfs_transport::world::{Lane, Scope};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -35,7 +36,7 @@ pub struct Engine {
     pub cluster: Mutex<Option<ClusterId>>,
     pub segment_bytes: u64,
     pub segments: Segments,
-    pub index: ChunkIndex,
+    pub index: index::ChunkIndex,
     pub totals: Mutex<Totals>,
     pub tail: Mutex<Tail>,
     pub ledger: Ledger,
@@ -140,6 +141,23 @@ impl Engine {
         let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
         let header = Header { state: State::Live, owner: self.owner, key, layout, position, sequence };
         Ok(BeginWrite::Write(ChunkWriter::new(self.clone(), claim, segment, header)))
+    }
+
+    /// The records of a group's chunks under an epoch, in order. Only durable ones are in the index. Blocks.
+    pub fn held(&self, file: FileId, group: GroupIndex, epoch: Epoch) -> Result<Vec<HeldChunk>, StoreError> {
+        let mut held = Vec::new();
+        for slot in 0..CHUNKS_PER_GROUP {
+            let Some(first) = group.0.checked_mul(CHUNKS_PER_GROUP) else { break };
+            let index = ChunkIndex(first + slot);
+            let key = RecordKey { chunk: ChunkId { file, index }, epoch };
+            let found = self.index.get(&key).map_err(|error| self.fail(&error, "read the index"))?;
+            held.extend(found.map(|location| HeldChunk {
+                index,
+                length: location.layout.payload_length,
+                checksum: location.checksum,
+            }));
+        }
+        Ok(held)
     }
 
     /// Where a checkpoint may stand now: no record behind it is unfinished.

@@ -7,7 +7,10 @@ use dfs_core::limit::NODES_PAGE_MAX;
 use dfs_core::meta::{self, Command, NodeRecord, Outcome};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::NodeAddress;
-use dfs_core::wire::metadata::{DeleteFile, FileInfo, FilePage, GroupPage, ListFiles, LocateGroups, StatFile};
+use dfs_core::wire::metadata::{
+    DeleteFile, FileInfo, FilePage, GroupPage, LevelPage, ListFiles, ListLevel, ListUploads, LocateGroups, MoveName,
+    MovedName, StatFile, UploadList,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 type Read<T> = Result<T, <StateView as meta::View>::Error>;
@@ -88,12 +91,27 @@ impl NamespaceArguments {
         }
     }
 
+    pub(super) async fn move_name(&self, request: MoveName) -> Result<MovedName, Refusal> {
+        match self.raft.write(Command::Move { request }).await? {
+            Outcome::Moved(moved) => Ok(moved),
+            _ => Err(Refusal::Internal),
+        }
+    }
+
     pub(super) async fn stat(&self, request: StatFile) -> Result<FileInfo, Refusal> {
         self.read(move |view| meta::stat(view, &request.target)).await?
     }
 
     pub(super) async fn list(&self, request: ListFiles) -> Result<FilePage, Refusal> {
         self.read(move |view| meta::list(view, &request)).await
+    }
+
+    pub(super) async fn list_level(&self, request: ListLevel) -> Result<LevelPage, Refusal> {
+        self.read(move |view| meta::list_level(view, &request)).await
+    }
+
+    pub(super) async fn list_uploads(&self, request: ListUploads) -> Result<UploadList, Refusal> {
+        self.read(move |view| meta::list_uploads(view, &request)).await
     }
 
     pub(super) async fn locate(&self, request: LocateGroups) -> Result<GroupPage, Refusal> {

@@ -3,11 +3,12 @@
 use super::NamespaceArguments;
 use crate::node_watcher::NodeEvidence;
 use dfs_core::limit::NODES_PAGE_MAX;
-use dfs_core::meta::{self, NodeRecord};
+use dfs_core::meta::{self, Command, NodeRecord, Outcome};
 use dfs_core::refusal::Refusal;
+use dfs_core::settings::ClusterSettings;
 use dfs_core::wire::NodeAddress;
 use dfs_core::wire::metadata::{
-    ClusterStatus, ClusterSummary, Health, ListNodes, MetadataNodeInfo, NodePage, StorageNodeInfo,
+    ChangeSettings, ClusterStatus, ClusterSummary, Health, ListNodes, MetadataNodeInfo, NodePage, StorageNodeInfo,
 };
 use tokio::time::Instant;
 
@@ -52,6 +53,17 @@ impl NamespaceArguments {
         let more = records.len() == NODES_PAGE_MAX;
         let metadata = if after.is_none() { self.metadata_nodes() } else { Vec::new() };
         Ok(NodePage { metadata, storage: self.storage_nodes(records, deadline).await?, more })
+    }
+
+    pub(super) async fn settings(&self) -> Result<ClusterSettings, Refusal> {
+        self.read(meta::cluster).await?.map(|(_, settings)| settings).ok_or(Refusal::Unavailable)
+    }
+
+    pub(super) async fn change_settings(&self, request: ChangeSettings) -> Result<ClusterSettings, Refusal> {
+        match self.raft.write(Command::ChangeSettings { request }).await? {
+            Outcome::SettingsChanged(settings) => Ok(settings),
+            _ => Err(Refusal::Internal),
+        }
     }
 
     pub(super) async fn status(&self, _: ClusterStatus, deadline: Instant) -> Result<ClusterSummary, Refusal> {

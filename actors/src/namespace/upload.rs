@@ -2,10 +2,15 @@
 
 use super::NamespaceArguments;
 use dfs_core::id::NodeId;
-use dfs_core::meta::{self, Allocation, Command, CreatedUpload, Outcome, Placing};
+use dfs_core::meta::{self, Allocation, Command, CreatedUpload, OpenGroup, Outcome, Placing, Resumption};
 use dfs_core::placement;
 use dfs_core::refusal::Refusal;
-use dfs_core::wire::metadata::{AllocateGroup, CommitFile, CreateFile, CreatedFile, FileInfo, GroupPlacement};
+use dfs_core::wire::NodeAddress;
+use dfs_core::wire::metadata::{
+    AllocateGroup, CommitFile, CreateFile, CreatedFile, FileInfo, FoundUpload, GroupPlacement, LocateUpload,
+    ResumeUpload, UploadGroup, UploadPage,
+};
+use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 impl NamespaceArguments {
@@ -23,10 +28,8 @@ impl NamespaceArguments {
     }
 
     async fn placement(&self, allocation: Allocation) -> Result<GroupPlacement, Refusal> {
-        let Allocation { group, epoch, write_quorum, nodes } = allocation;
-        let addresses = self.addresses(nodes.iter().copied().collect()).await?;
-        let nodes = nodes.iter().filter_map(|node| addresses.get(node).copied()).collect();
-        Ok(GroupPlacement { group, epoch, write_quorum, nodes })
+        let addresses = self.addresses(allocation.nodes.iter().copied().collect()).await?;
+        Ok(with_addresses(allocation, &addresses))
     }
 
     pub(super) async fn create(&self, request: CreateFile, deadline: Instant) -> Result<CreatedFile, Refusal> {
@@ -70,12 +73,42 @@ impl NamespaceArguments {
         self.placement(allocation).await
     }
 
+    /// Most runs find nothing to go on with, which costs a read and no entry.
+    pub(super) async fn resume(&self, request: ResumeUpload) -> Result<FoundUpload, Refusal> {
+        let asked = request.clone();
+        match self.read(move |view| meta::resumption_state(view, &asked)).await?? {
+            Resumption::Answered(found) => Ok(found),
+            Resumption::Needed => match self.raft.write(Command::Resume { request }).await? {
+                Outcome::Resumed(found) => Ok(found),
+                _ => Err(Refusal::Internal),
+            },
+        }
+    }
+
+    pub(super) async fn locate_upload(&self, request: LocateUpload) -> Result<UploadPage, Refusal> {
+        let groups = self.read(move |view| meta::locate_upload(view, &request)).await??;
+        let placed = groups.iter().flat_map(|group| group.allocation.nodes.iter().copied()).collect();
+        let addresses = self.addresses(placed).await?;
+        let told = |OpenGroup { allocation, chunks }| UploadGroup {
+            placement: with_addresses(allocation, &addresses),
+            chunks,
+        };
+        Ok(UploadPage { groups: groups.into_iter().map(told).collect() })
+    }
+
     pub(super) async fn commit(&self, request: CommitFile) -> Result<FileInfo, Refusal> {
         match self.raft.write(Command::Commit { request }).await? {
             Outcome::Committed(info) => Ok(info),
             _ => Err(Refusal::Internal),
         }
     }
+}
+
+/// A placement as clients are told it.
+fn with_addresses(allocation: Allocation, addresses: &BTreeMap<NodeId, NodeAddress>) -> GroupPlacement {
+    let Allocation { group, epoch, write_quorum, nodes } = allocation;
+    let nodes = nodes.iter().filter_map(|node| addresses.get(node).copied()).collect();
+    GroupPlacement { group, epoch, write_quorum, nodes }
 }
 
 /// Refuses what a client that keeps to the protocol does not send.

@@ -88,7 +88,7 @@ impl Engine {
         log: Released,
     ) -> RaftHandle {
         let metrics = raft.metrics();
-        let present = RaftState::new(&metrics.borrow_watched(), *machine.summary().borrow(), None);
+        let present = RaftState::new(&metrics.borrow_watched(), machine.summary().borrow().clone(), None);
         let (sender, states) = watch::channel(present);
         let clock = Arc::new(Clock::default());
         let watching = watch_raft(metrics, raft.server_metrics(), machine.clone(), clock.clone(), sender);

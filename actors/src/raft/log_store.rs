@@ -66,6 +66,8 @@ pub(super) enum LogOpenError {
     Record(#[from] CodecError),
     #[error("the log belongs to metadata node {0}")]
     OtherNode(NodeId),
+    #[error("the log is gone, but the state has applied entries of it")]
+    Lost,
     #[error("the log ends at index {found}, but had reached {marked}")]
     TailLost { marked: u64, found: u64 },
     #[error("the log has forgotten the vote of term {marked}")]
@@ -295,7 +297,7 @@ impl State {
     fn check_against(&self, marked: Option<Mark>, remembers_entries: bool) -> Result<(), LogOpenError> {
         let found = self.last.map_or(0, |last| last.index);
         if remembers_entries && self.vote.is_none() {
-            return Err(LogOpenError::TailLost { marked: 0, found });
+            return Err(LogOpenError::Lost);
         }
         let Some(marked) = marked else { return Ok(()) };
         if self.durable.vote.map(|vote| vote.term) < marked.vote.map(|vote| vote.term) {

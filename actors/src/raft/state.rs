@@ -5,6 +5,7 @@ use super::clock::Clock;
 use super::state_machine::{StateMachine, Summary};
 use super::types::{StoredMembership, TypeConfig};
 use dfs_core::id::{ClusterId, NodeId};
+use dfs_core::settings::ClusterSettings;
 use dfs_core::time::ClusterTime;
 use dfs_core::wire::NodeAddress;
 use openraft::async_runtime::watch::WatchReceiver;
@@ -46,6 +47,8 @@ pub struct RaftState {
     pub cluster_time: ClusterTime,
     /// The cluster, once it is initialised.
     pub cluster: Option<ClusterId>,
+    /// Its settings, as applied here.
+    pub settings: Option<ClusterSettings>,
     /// Whether it runs, and if not, why.
     pub running: Result<(), RaftFailure>,
 }
@@ -81,6 +84,7 @@ impl RaftState {
             applied: summary.applied.unwrap_or(0),
             cluster_time: summary.time,
             cluster: summary.cluster,
+            settings: summary.settings,
             running: match &metrics.running_state {
                 Ok(()) => Ok(()),
                 Err(Fatal::StorageError(_)) => Err(failure.unwrap_or(RaftFailure::Storage)),
@@ -109,7 +113,7 @@ pub(super) async fn watch_raft(
     let mut running = true;
     loop {
         running &= follow(&mut metrics, &mut server).await;
-        let summary = *summaries.borrow_and_update();
+        let summary = summaries.borrow_and_update().clone();
         let mut state = RaftState::new(&metrics.borrow_and_update(), summary, machine.failure());
         if let Err(failure) = state.running
             && failure != RaftFailure::Stopped

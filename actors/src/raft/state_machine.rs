@@ -23,6 +23,7 @@ use crate::disk::Disk;
 use crate::key_value::{Batch, Durability, KeyValue, KeyValueError, KeyValueStores, KeyValueView};
 use dfs_core::id::ClusterId;
 use dfs_core::meta::{self, Outcome, Overlay};
+use dfs_core::settings::ClusterSettings;
 use dfs_core::time::ClusterTime;
 use dfs_transport::world::{Lane, Scope};
 use futures_util::{Stream, TryStreamExt};
@@ -41,7 +42,7 @@ const MEMBERSHIP_KEY: [u8; 1] = [0xF1];
 const BATCH_ENTRIES: usize = 64;
 
 /// What the rest of the node asks of the state all the time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Summary {
     /// The index of the last entry applied.
     pub applied: Option<u64>,
@@ -49,6 +50,8 @@ pub(super) struct Summary {
     pub time: ClusterTime,
     /// The cluster, once it is initialised.
     pub cluster: Option<ClusterId>,
+    /// Its settings.
+    pub settings: Option<ClusterSettings>,
 }
 
 /// The state machine; clones are the same one.
@@ -197,8 +200,8 @@ fn apply(store: &dyn KeyValue, entries: &[LogEntry]) -> Result<(Vec<Applied>, Su
 
 /// All but the log index, which is not part of the replicated state.
 fn summarise<V: meta::View<Error = KeyValueError>>(view: &V) -> Result<Summary, KeyValueError> {
-    let cluster = meta::cluster(view)?.map(|(cluster, _)| cluster);
-    Ok(Summary { applied: None, time: meta::time(view)?, cluster })
+    let (cluster, settings) = meta::cluster(view)?.unzip();
+    Ok(Summary { applied: None, time: meta::time(view)?, cluster, settings })
 }
 
 /// How far a state has come.

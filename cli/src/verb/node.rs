@@ -147,7 +147,7 @@ impl AgreedArgs {
             dead_after_ms: self.dead_after_ms.unwrap_or(usual.dead_after_ms),
             upload_expiry_ms: self.upload_expiry_ms.unwrap_or(usual.upload_expiry_ms),
         };
-        settings.check().map_err(|error| Failure::new(Exit::Usage, error))?;
+        settings.check().map_err(|error| Failure::new(Exit::Usage, error).hint(error.fix()))?;
         Ok(settings)
     }
 }

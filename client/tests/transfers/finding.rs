@@ -142,3 +142,51 @@ async fn a_deleted_file_is_gone_and_an_unknown_one_is_told_as_such() {
     let error = client.status().await.unwrap_err();
     assert!(matches!(error, ClientError::Refused(Refusal::UnknownMethod)), "{error}");
 }
+
+#[tokio::test]
+async fn all_files_below_a_prefix_are_deleted_though_answers_are_lost() {
+    let cluster = Cluster::start();
+    let client = cluster.client();
+    for file in 0..50 {
+        upload(&client, &format!("b/{file}"), 0).await.unwrap();
+    }
+    upload(&client, "a", 1).await.unwrap();
+    let entries = cluster.metadata.entries();
+    cluster.metadata.lose_answers(3);
+    let mut failures = Vec::new();
+    let removal = client.delete_all("b/", |file, error| failures.push(format!("{}: {error}", file.name))).await;
+    assert_eq!(failures, [""; 0]);
+    assert!(removal.stopped.is_none());
+    // The cluster in memory keeps no answers: a repeated deletion finds nothing.
+    assert_eq!((removal.files + removal.gone, removal.failed), (50, 0));
+    assert!(removal.gone <= 3);
+    assert_eq!(cluster.metadata.entries(), entries + 50);
+    assert_eq!(client.list("").next().await.unwrap().unwrap().name.as_str(), "a");
+}
+
+#[tokio::test]
+async fn deleting_many_files_stops_when_the_cluster_does_not_answer() {
+    let cluster = Cluster::start();
+    let second = Duration::from_secs(1);
+    let settings = ClientSettings { operation_timeout: second, connect_timeout: second, ..ClientSettings::default() };
+    let client = cluster.client_with(cluster.metadata.addresses(), settings);
+    for file in 0..50 {
+        upload(&client, &format!("b/{file:02}"), 0).await.unwrap();
+    }
+    let metadata = cluster.metadata.clone();
+    let mut failures = 0;
+    let begun = Instant::now();
+    let removal = client.delete_all("b/", |_, _| failures += 1);
+    let ending = async {
+        while metadata.entries() < 100 + 2 {
+            tokio::task::yield_now().await;
+        }
+        metadata.elect(None);
+    };
+    let (removal, ()) = tokio::join!(removal, ending);
+    let stopped = removal.stopped.expect("it stops");
+    assert_eq!(stopped.kind(), ErrorKind::Unavailable, "{stopped}");
+    assert!(removal.files >= 1 && removal.files + removal.gone + removal.failed < 50);
+    assert_eq!(removal.failed, failures);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}

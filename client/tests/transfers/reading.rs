@@ -123,7 +123,10 @@ async fn a_slow_sink_is_not_buried() {
     let client = cluster.client();
     upload(&client, "file", LENGTH).await.unwrap();
     let mut sink = Slow(&cluster, Vec::new(), 0);
-    client.download(named("file"), &mut sink, DownloadRequest { parallel: 3 }, &()).await.unwrap();
+    client
+        .download(named("file"), &mut sink, DownloadRequest { parallel: 3, ..DownloadRequest::default() }, &())
+        .await
+        .unwrap();
     assert_eq!(sink.1, content(LENGTH));
     assert!(sink.2 <= 5, "{} chunks were read ahead", sink.2);
 }

@@ -1,13 +1,12 @@
 //! Which copies the state counts, page by page: what whoever compares metadata with stores reads.
 
+use super::generation::Generations;
 use super::group::GroupRecord;
+use super::key;
 use super::record::{Record, damaged};
 use super::view::View;
-use super::{key, node};
 use crate::checksum::Digest;
 use crate::id::{ChunkId, Epoch, FileId, GroupIndex, NodeId};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
 /// A chunk that the state knows, of a file in whatever state: being uploaded, visible, or deleted and not freed yet.
@@ -43,18 +42,14 @@ pub fn known_chunks<V: View>(
 ) -> Result<KnownPage, V::Error> {
     let start = after.map_or(key::group(FileId(0), GroupIndex(0)), |(file, group)| key::group(file, group));
     let start = if after.is_some() { Bound::Excluded(&start[..]) } else { Bound::Included(&start[..]) };
-    let mut generations = BTreeMap::new();
+    let mut generations = Generations::default();
     let mut page = KnownPage::default();
     for (own, value) in view.scan(start, Bound::Excluded(&key::GROUPS_END), limit)? {
         let (file, index) = key::parse_group(&own).ok_or_else(|| damaged::<GroupRecord>(&own))?;
         let group = GroupRecord::from_bytes(&own, &value)?;
         let mut counted = Vec::new();
         for holder in group.holders() {
-            let generation = match generations.entry(holder.node) {
-                Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(vacant) => *vacant.insert(node(view, holder.node)?.map(|node| node.generation)),
-            };
-            counted.extend((generation == Some(holder.generation)).then_some(holder));
+            counted.extend(generations.counts(view, holder)?.then_some(holder));
         }
         for slot in group.known().slots() {
             let placement = group.placement_of(slot).ok_or_else(|| damaged::<GroupRecord>(&own))?;

@@ -3,6 +3,7 @@
 //! Table bytes are append-only once released and stay below 0xF0: the bytes from there on belong to the Raft adaptor.
 
 use crate::id::{DirectoryId, FileId, GroupIndex, NodeId, RequestId, UploadNonce};
+use crate::name::FileName;
 use crate::time::ClusterTime;
 
 const SINGLE: u8 = 0x01;
@@ -14,8 +15,9 @@ const NONCE: u8 = 0x06;
 const NODE: u8 = 0x07;
 const REQUEST: u8 = 0x08;
 const REQUEST_AGE: u8 = 0x09;
-const PLACED_ON: u8 = 0x10;
-const RECEIPT: u8 = 0x11;
+const OPEN_UPLOAD: u8 = 0x10;
+const PLACED_ON: u8 = 0x20;
+const RECEIPT: u8 = 0x21;
 
 /// The record of the cluster id and the settings.
 pub const CLUSTER: [u8; 2] = [SINGLE, 0x01];
@@ -76,6 +78,34 @@ pub fn parse_group(key: &[u8]) -> Option<(FileId, GroupIndex)> {
 /// The open upload of a nonce.
 pub fn nonce(nonce: UploadNonce) -> Vec<u8> {
     [&[NONCE][..], &nonce.0.to_be_bytes()].concat()
+}
+
+/// An open upload among those of its name, the newest first. A name has no zero byte, so names cannot run into each
+/// other.
+pub fn open_upload(name: &FileName, file: FileId) -> Vec<u8> {
+    let mut key = open_uploads(name).0;
+    key.extend_from_slice(&(u64::MAX - file.0).to_be_bytes());
+    key
+}
+
+/// Where the open uploads of a name begin, and where they end (exclusive).
+pub fn open_uploads(name: &FileName) -> (Vec<u8>, Vec<u8>) {
+    let with = |end: u8| [&[OPEN_UPLOAD], name.as_str().as_bytes(), &[end]].concat();
+    (with(0), with(1))
+}
+
+/// Where the open uploads begin whose names begin with this text.
+pub fn open_uploads_from(prefix: &str) -> Vec<u8> {
+    [&[OPEN_UPLOAD], prefix.as_bytes()].concat()
+}
+
+/// Where the open uploads end (exclusive).
+pub const OPEN_UPLOADS_END: [u8; 1] = [OPEN_UPLOAD + 1];
+
+/// The file of an open upload's key.
+pub fn parse_open_upload(key: &[u8]) -> Option<FileId> {
+    let (_, age) = key.strip_prefix(&[OPEN_UPLOAD])?.split_last_chunk::<8>()?;
+    Some(FileId(u64::MAX - u64::from_be_bytes(*age)))
 }
 
 /// The record of a storage node.

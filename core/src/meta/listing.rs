@@ -16,8 +16,8 @@ use std::ops::Bound;
 /// Entries that are read at once, first and at most.
 const BATCH_FIRST: usize = 8;
 const BATCH_MAX: usize = 128;
-/// Bytes of a [`FileInfo`] in a message besides its name, at most.
-const INFO_BYTES_MAX: usize = 64;
+/// Bytes of one entry of a listing in a message besides its name, at most.
+pub const INFO_BYTES_MAX: usize = 64;
 
 /// The committed files whose names begin with the prefix and come after the given name, in bytewise order of whole
 /// names: a page of at most [`LIST_PAGE_MAX`] files and about [`LIST_PAGE_BYTES_MAX`] bytes.
@@ -44,7 +44,8 @@ pub fn list<V: View>(view: &V, request: &ListFiles) -> Result<FilePage, V::Error
     Ok(page)
 }
 
-fn info<V: View>(view: &V, name: String, file: FileId) -> Result<FileInfo, V::Error> {
+/// What is told of the file that has this name.
+pub fn info<V: View>(view: &V, name: String, file: FileId) -> Result<FileInfo, V::Error> {
     let own = key::file(file);
     let record: FileRecord = read_referred(view, &own)?;
     let name = FileName::new(name).map_err(|_| damaged::<FileRecord>(&own))?;

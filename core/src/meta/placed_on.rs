@@ -4,15 +4,14 @@
 //! store they are on. It is kept where groups are put and removed (`draft`), so that the death of a node asks for its
 //! groups only, page by page, and never for all.
 
+use super::generation::Generations;
 use super::group::{GroupRecord, Holder};
-use super::record::{FileRecord, FileState, NodeRecord, damaged, read};
+use super::key;
+use super::record::{FileRecord, FileState, damaged, read};
 use super::view::View;
-use super::{key, node};
 use crate::id::{ChunkId, ChunkIndex, NodeId};
 use crate::limit::REPAIR_PAGE_MAX;
 use crate::repair::{ChunkFacts, CopyFacts, GroupFacts, GroupPlace, Purpose};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
 /// The groups above `after` that a node has recorded copies of: `limit` at most, and never more than
@@ -50,7 +49,7 @@ pub fn groups_after<V: View>(view: &V, after: Option<GroupPlace>, limit: usize) 
 /// # Errors
 /// The state cannot be read.
 pub fn group_facts<V: View>(view: &V, places: &[GroupPlace]) -> Result<Vec<GroupFacts>, V::Error> {
-    let mut nodes = Nodes::default();
+    let mut generations = Generations::default();
     let mut facts = Vec::new();
     for (file, index) in places {
         let own = key::group(*file, *index);
@@ -65,13 +64,14 @@ pub fn group_facts<V: View>(view: &V, places: &[GroupPlace]) -> Result<Vec<Group
                 epoch: placement.epoch,
                 checksum: group.checksum(slot).ok_or_else(|| damaged::<GroupRecord>(&own))?,
                 length: chunk_length(&record, chunk),
-                copies: nodes.copies(view, group.holders(), slot)?,
+                copies: copies(view, group.holders(), slot, &mut generations)?,
             });
         }
         let purpose = match &record.state {
             FileState::Open(open) => Purpose::Upload { progress: open.progress },
             FileState::Committed(_) => Purpose::Visible,
-            FileState::Deleted { .. } => Purpose::Gone,
+            // Nothing new is read of a replaced version, and soon nothing at all.
+            FileState::Replaced(_) | FileState::Deleted { .. } => Purpose::Gone,
         };
         facts.push(GroupFacts { file: *file, group: *index, replication: record.replication, purpose, chunks });
     }
@@ -85,29 +85,25 @@ fn chunk_length(record: &FileRecord, chunk: ChunkIndex) -> u32 {
         FileState::Open(open) => {
             open.short.filter(|short| short.index == chunk).map_or(record.chunk_size.bytes(), |short| short.length)
         }
-        FileState::Deleted { .. } => record.chunk_size.bytes(),
+        FileState::Replaced(_) | FileState::Deleted { .. } => record.chunk_size.bytes(),
     }
 }
 
-/// The nodes that were looked up for one page.
-#[derive(Default)]
-struct Nodes(BTreeMap<NodeId, Option<NodeRecord>>);
-
-impl Nodes {
-    fn copies<V: View>(&mut self, view: &V, holders: &[Holder], slot: u32) -> Result<Vec<CopyFacts>, V::Error> {
-        let mut copies = Vec::new();
-        for holder in holders.iter().filter(|holder| holder.held.has(slot)) {
-            let record = match self.0.entry(holder.node) {
-                Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(vacant) => vacant.insert(node(view, holder.node)?),
-            };
-            let record = record.as_ref().filter(|record| record.generation == holder.generation);
-            copies.push(CopyFacts {
-                node: holder.node,
-                counts: record.is_some(),
-                verified: record.is_some_and(|record| holder.verified_by(record.incarnation).has(slot)),
-            });
-        }
-        Ok(copies)
+/// The recorded copies of one chunk.
+fn copies<V: View>(
+    view: &V,
+    holders: &[Holder],
+    slot: u32,
+    generations: &mut Generations,
+) -> Result<Vec<CopyFacts>, V::Error> {
+    let mut copies = Vec::new();
+    for holder in holders.iter().filter(|holder| holder.held.has(slot)) {
+        let verified = generations.verified(view, holder)?;
+        copies.push(CopyFacts {
+            node: holder.node,
+            counts: verified.is_some(),
+            verified: verified.is_some_and(|verified| verified.has(slot)),
+        });
     }
+    Ok(copies)
 }

@@ -2,11 +2,12 @@
 
 use super::draft::settle;
 use super::draft::{Draft, Stop};
+use super::generation::Generations;
 use super::group::GroupRecord;
 use super::record::{ClusterRecord, Counters, FileRecord, NodeRecord, Record, damaged, group_count, read};
 use super::view::View;
-use super::{Allocation, CreatedUpload, key, report, tree, upload};
-use crate::id::{ClusterId, FileId, GroupIndex, Incarnation, NodeId};
+use super::{Allocation, CreatedUpload, key, report, tree, upload, version};
+use crate::id::{ClusterId, FileId, GroupIndex, NodeId};
 use crate::limit::{CHUNKS_PER_GROUP, LOCATE_PAGE_MAX, NODES_PAGE_MAX};
 use crate::refusal::Refusal;
 use crate::settings::{ClusterSettings, write_quorum};
@@ -14,8 +15,6 @@ use crate::time::ClusterTime;
 use crate::wire::metadata::{
     AllocateGroup, ChunkLocation, CreateFile, FileInfo, FileTarget, GroupHolder, GroupLocations, LocateGroups,
 };
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ops::Bound;
 
 /// Whether a request needs an entry, and with it a choice of nodes.
@@ -45,7 +44,7 @@ pub struct Totals {
     pub storage_nodes: u64,
 }
 
-/// One committed file.
+/// One committed file; by its id also a version that was replaced not long ago.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; and outside, that the state can not be read.
@@ -58,6 +57,9 @@ pub fn stat<V: View>(view: &V, target: &FileTarget) -> Result<Result<FileInfo, R
         FileTarget::Id(file) => (*file, None),
     };
     let Some(record) = read::<FileRecord, V>(view, &key::file(file))? else { return Ok(Err(Refusal::NotFound)) };
+    if let Some(replaced) = record.replaced(time(view)?) {
+        return Ok(Ok(record.info(file, replaced.name.clone(), replaced.size)));
+    }
     let Some(committed) = record.committed() else { return Ok(Err(Refusal::NotFound)) };
     let name = match name {
         Some(name) => name,
@@ -66,8 +68,8 @@ pub fn stat<V: View>(view: &V, target: &FileTarget) -> Result<Result<FileInfo, R
     Ok(Ok(record.info(file, name, committed.size)))
 }
 
-/// Where the chunks of a committed file are: consecutive groups from the first one wanted. Copies on a store that its
-/// node no longer has are left out.
+/// Where the chunks of a committed file, or of a version that was replaced not long ago, are: consecutive groups from
+/// the first one wanted. Copies on a store that its node no longer has are left out.
 ///
 /// # Errors
 /// [`Refusal::NotFound`]; and outside, that the state can not be read.
@@ -75,23 +77,29 @@ pub fn locate<V: View>(view: &V, request: &LocateGroups) -> Result<Result<Vec<Gr
     let Some(record) = read::<FileRecord, V>(view, &key::file(request.file))? else {
         return Ok(Err(Refusal::NotFound));
     };
-    let Some(committed) = record.committed() else { return Ok(Err(Refusal::NotFound)) };
-    let groups = group_count(record.chunk_size.chunk_count(committed.size));
-    let mut lives = BTreeMap::new();
+    let Some(size) = readable_size(&record, time(view)?) else { return Ok(Err(Refusal::NotFound)) };
+    let groups = group_count(record.chunk_size.chunk_count(size));
+    let mut generations = Generations::default();
     let mut page = Vec::new();
     let limit = (request.limit as usize).min(LOCATE_PAGE_MAX);
     for index in (u64::from(request.first.0)..groups).take(limit) {
         let group = GroupIndex(u32::try_from(index).map_err(|_| damaged::<FileRecord>(&key::file(request.file)))?);
-        page.push(locations(view, request.file, group, &mut lives)?);
+        page.push(locations(view, request.file, group, &mut generations)?);
     }
     Ok(Ok(page))
+}
+
+/// The bytes of a version that can be read now.
+fn readable_size(record: &FileRecord, now: ClusterTime) -> Option<u64> {
+    let committed = record.committed().map(|committed| committed.size);
+    committed.or_else(|| record.replaced(now).map(|replaced| replaced.size))
 }
 
 fn locations<V: View>(
     view: &V,
     file: FileId,
     index: GroupIndex,
-    lives: &mut BTreeMap<NodeId, Option<(u32, Incarnation)>>,
+    generations: &mut Generations,
 ) -> Result<GroupLocations, V::Error> {
     let own = key::group(file, index);
     let group: GroupRecord = read(view, &own)?.ok_or_else(|| damaged::<GroupRecord>(&own))?;
@@ -103,14 +111,7 @@ fn locations<V: View>(
     }
     let mut holders = Vec::new();
     for holder in group.holders() {
-        let life = match lives.entry(holder.node) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(vacant) => {
-                *vacant.insert(node(view, holder.node)?.map(|node| (node.generation, node.incarnation)))
-            }
-        };
-        if let Some((_, incarnation)) = life.filter(|(generation, _)| *generation == holder.generation) {
-            let verified = holder.verified_by(incarnation);
+        if let Some(verified) = generations.verified(view, holder)? {
             holders.push(GroupHolder { node: holder.node, held: holder.held, verified });
         }
     }
@@ -131,12 +132,12 @@ pub fn creation_state<V: View>(
     if let Some(created) = upload::created(view, request.nonce)? {
         return Ok(Ok(Placing::Done(created)));
     }
-    let replication = match upload::replication_of(request, &settings, totals(view)?.storage_nodes) {
+    let replication = match upload::copies_wanted(request.replication, &settings, totals(view)?.storage_nodes) {
         Ok(replication) => replication,
         Err(refusal) => return Ok(Err(refusal)),
     };
     let needed = Placing::Needed { replication, write_quorum: write_quorum(replication) };
-    settle(tree::check_free(view, &request.name).map(|()| needed))
+    settle(version::claim(view, &request.name, request.replace).map(|_| needed))
 }
 
 /// Whether a group is to be placed: what the leader asks before it chooses nodes. A request whose epoch is reached
@@ -198,10 +199,10 @@ pub fn totals<V: View>(view: &V) -> Result<Totals, V::Error> {
 }
 
 /// Whether something waits for time to go on, so that the leader has to send [`Command::Tick`](super::Command::Tick)
-/// entries where no others come: kept answers, or open uploads.
+/// entries where no others come: kept answers, open uploads, or replaced versions that can still be read.
 pub fn needs_ticks<V: View>(view: &V) -> Result<bool, V::Error> {
     let counters = counters(view)?;
-    Ok(counters.requests > 0 || counters.open_uploads > 0)
+    Ok(counters.requests > 0 || counters.open_uploads > 0 || counters.time < counters.graces_end)
 }
 
 fn counters<V: View>(view: &V) -> Result<Counters, V::Error> {

@@ -8,17 +8,18 @@ use crate::checksum::Digest;
 use crate::id::{
     BootId, ChunkId, ChunkIndex, ClusterId, DirectoryId, Epoch, FileId, Incarnation, NodeId, StoreId, UploadNonce,
 };
-use crate::limit::{CHUNKS_PER_GROUP, GROUPS_AHEAD_MAX};
+use crate::limit::{CHUNKS_PER_GROUP, GROUPS_AHEAD_MAX, VERSION_GRACE_MS};
 use crate::name::FileName;
 use crate::settings::ClusterSettings;
 use crate::time::{ClusterTime, WallTime};
 use crate::unit::ChunkSize;
 use crate::wire;
 use crate::wire::membership::CopyReason;
-use crate::wire::metadata::FileInfo;
+use crate::wire::metadata::{FileInfo, MovedName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// The version of every record that this build writes.
 const VERSION: u8 = 1;
@@ -100,6 +101,8 @@ pub struct Counters {
     pub copies_made: u64,
     /// Receipts that told of nothing that counts any more.
     pub receipts_passed_over: u64,
+    /// When the last of the replaced versions stops being readable.
+    pub graces_end: ClusterTime,
 }
 
 impl Default for Counters {
@@ -119,6 +122,7 @@ impl Default for Counters {
             next_receipt: 0,
             copies_made: 0,
             receipts_passed_over: 0,
+            graces_end: ClusterTime::default(),
         }
     }
 }
@@ -128,6 +132,9 @@ impl Default for Counters {
 pub struct DirectoryRecord {
     pub parent: DirectoryId,
     pub component: String,
+    /// Bytes of the longest name that ever was below it, from behind its slash on: a bound, by which moving it is
+    /// refused where names could become too long without looking at any of them.
+    pub longest: u16,
 }
 
 /// One version of a file.
@@ -151,6 +158,8 @@ pub enum FileState {
         /// When it was deleted.
         at: ClusterTime,
     },
+    /// Its name belongs to a later version; for a while it can still be read by its id.
+    Replaced(ReplacedFile),
 }
 
 /// An upload. It counts its reported chunks, so that a commit need not look at them.
@@ -158,6 +167,8 @@ pub enum FileState {
 pub struct OpenFile {
     pub name: FileName,
     pub nonce: UploadNonce,
+    /// The size of its source, where that was known when it was opened.
+    pub size_hint: Option<u64>,
     /// When it last made progress.
     pub progress: ClusterTime,
     /// Groups that have a placement: all below this number.
@@ -168,6 +179,20 @@ pub struct OpenFile {
     pub highest: Option<ChunkIndex>,
     /// The one that is shorter than the chunk size.
     pub short: Option<ShortChunk>,
+    /// What its commit may do with the name.
+    pub claim: Claim,
+}
+
+/// What the commit of an upload may do with its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Claim {
+    /// Take it if it is free.
+    New,
+    /// Take it if it is free, or if the version that had it when the upload was opened still has it.
+    Replace {
+        /// That version.
+        seen: Option<FileId>,
+    },
 }
 
 impl OpenFile {
@@ -195,6 +220,30 @@ pub struct CommittedFile {
     pub nonce: UploadNonce,
 }
 
+/// A version whose name another one took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedFile {
+    /// When it was replaced.
+    pub at: ClusterTime,
+    /// The name that it had: its directory may go before it.
+    pub name: FileName,
+    pub size: u64,
+    /// The nonce of its upload, by which a repeated commit is known.
+    pub nonce: UploadNonce,
+}
+
+impl ReplacedFile {
+    /// Whether it can still be read.
+    pub fn is_in_grace(&self, now: ClusterTime) -> bool {
+        now < self.grace_ends()
+    }
+
+    /// When it stops being readable.
+    pub fn grace_ends(&self) -> ClusterTime {
+        self.at.plus(Duration::from_millis(VERSION_GRACE_MS))
+    }
+}
+
 impl FileRecord {
     /// What is told of it once it is committed under `name`.
     pub fn info(&self, file: FileId, name: FileName, size: u64) -> FileInfo {
@@ -212,7 +261,15 @@ impl FileRecord {
     pub fn committed(&self) -> Option<&CommittedFile> {
         match &self.state {
             FileState::Committed(committed) => Some(committed),
-            FileState::Open(_) | FileState::Deleted { .. } => None,
+            FileState::Open(_) | FileState::Deleted { .. } | FileState::Replaced(_) => None,
+        }
+    }
+
+    /// Its state, if another version took its name and it can still be read.
+    pub fn replaced(&self, now: ClusterTime) -> Option<&ReplacedFile> {
+        match &self.state {
+            FileState::Replaced(replaced) if replaced.is_in_grace(now) => Some(replaced),
+            FileState::Open(_) | FileState::Committed(_) | FileState::Deleted { .. } | FileState::Replaced(_) => None,
         }
     }
 }
@@ -285,6 +342,8 @@ pub enum CopyChange {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     Deleted(FileInfo),
+    SettingsChanged(ClusterSettings),
+    Moved(MovedName),
 }
 
 impl Record for ClusterRecord {
@@ -313,7 +372,7 @@ impl Record for FileRecord {
     fn is_sound(&self) -> bool {
         match &self.state {
             FileState::Open(open) => open.groups <= open.groups_max(),
-            FileState::Committed(_) | FileState::Deleted { .. } => true,
+            FileState::Committed(_) | FileState::Deleted { .. } | FileState::Replaced(_) => true,
         }
     }
 }

@@ -10,8 +10,10 @@ use crate::wire::metadata::{DeleteFile, FileTarget};
 /// Removes the name of a committed file, once for each request id.
 pub fn delete<V: View>(draft: &mut Draft<'_, V>, delete: &DeleteFile) -> Result<Outcome, Stop<V::Error>> {
     draft.cluster()?;
-    if let Some(Answer::Deleted(info)) = request::kept(draft, delete.request, delete.first_tried)? {
-        return Ok(Outcome::Deleted(info));
+    match request::kept(draft, delete.request, delete.first_tried)? {
+        Some(Answer::Deleted(info)) => return Ok(Outcome::Deleted(info)),
+        Some(_) => return Err(Refusal::Malformed.into()),
+        None => {}
     }
     let file = match &delete.target {
         FileTarget::Name(name) => tree::find(&draft.state, name).map_err(Stop::Failed)?,

@@ -79,7 +79,7 @@ impl Told {
 
 impl OpenFile {
     /// The bytes of a known chunk.
-    fn chunk_length(&self, index: ChunkIndex, chunk_size: ChunkSize) -> u32 {
+    pub(super) fn chunk_length(&self, index: ChunkIndex, chunk_size: ChunkSize) -> u32 {
         self.short.filter(|short| short.index == index).map_or(chunk_size.bytes(), |short| short.length)
     }
 
@@ -195,7 +195,12 @@ fn take_late<V: View>(draft: &mut Draft<'_, V>, report: &LateReport) -> Result<(
         FileState::Committed(committed) if told.is_known(&group) => {
             told.merge(&mut group, record.chunk_size.chunk_length(committed.size, u64::from(told.index.0)))
         }
-        FileState::Open(_) | FileState::Committed(_) | FileState::Deleted { .. } => return Ok(()),
+        FileState::Replaced(replaced) if told.is_known(&group) => {
+            told.merge(&mut group, record.chunk_size.chunk_length(replaced.size, u64::from(told.index.0)))
+        }
+        FileState::Open(_) | FileState::Committed(_) | FileState::Deleted { .. } | FileState::Replaced(_) => {
+            return Ok(());
+        }
     };
     if taken.is_ok() {
         draft.put_group(report.chunk.file, report.chunk.index.group(), &group)?;

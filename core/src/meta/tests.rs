@@ -3,6 +3,7 @@
 mod budget;
 mod copies;
 mod decoding;
+mod level;
 mod listing;
 mod membership;
 mod model;
@@ -11,8 +12,11 @@ mod overlay;
 mod placed_on;
 mod receipts;
 mod removal;
+mod rename;
 mod reports;
+mod resume;
 mod upload;
+mod version;
 
 use super::*;
 use crate::checksum::Digest;
@@ -129,6 +133,13 @@ impl Machine {
         }
     }
 
+    pub fn resume(&mut self, request: ResumeUpload) -> Result<FoundUpload, Refusal> {
+        match self.apply(Command::Resume { request })? {
+            Outcome::Resumed(found) => Ok(found),
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub fn delete(&mut self, request: u128, target: FileTarget) -> Result<FileInfo, Refusal> {
         self.delete_tried_at(request, target, self.now)
     }
@@ -137,6 +148,15 @@ impl Machine {
         let request = DeleteFile { request: RequestId(request), first_tried: ClusterTime(tried), target };
         match self.apply(Command::Delete { request })? {
             Outcome::Deleted(info) => Ok(info),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn rename(&mut self, request: u128, from: &str, to: &str) -> Result<MovedName, Refusal> {
+        let (request, first_tried) = (RequestId(request), ClusterTime(self.now));
+        let request = MoveName { request, first_tried, from: name(from), to: name(to) };
+        match self.apply(Command::Move { request })? {
+            Outcome::Moved(moved) => Ok(moved),
             other => panic!("{other:?}"),
         }
     }
@@ -150,6 +170,12 @@ impl Machine {
         let reports = vec![report(0, 1, (0..chunks).map(|index| chunk(index, CHUNK, 0, &[1, 2])).collect())];
         let reports = if chunks == 0 { vec![] } else { reports };
         self.commit(commit_request(created.file, nonce, u64::from(chunks * CHUNK), reports)).unwrap()
+    }
+
+    /// Opens an upload without chunks that may replace the version that has the name.
+    pub fn open_over(&mut self, nonce: u128, text: &str) -> FileId {
+        let request = CreateFile { size_hint: Some(0), replace: true, ..create_request(nonce, text) };
+        self.create(request, &[]).unwrap().file
     }
 
     /// An open upload with its first group on nodes 1, 2 and 3.
@@ -201,7 +227,14 @@ pub fn create_request(nonce: u128, text: &str) -> CreateFile {
         replication: None,
         size_hint: None,
         modified: WallTime(1_700_000_000_000),
+        replace: false,
     }
+}
+
+/// A run that finds a source of so many bytes where [`create_request`] found it.
+pub fn resume_request(nonce: u128, text: &str, size: u64) -> ResumeUpload {
+    let CreateFile { nonce, name, chunk_size, replication, modified, .. } = create_request(nonce, text);
+    ResumeUpload { nonce, name, size, modified, chunk_size, replication, replace: false }
 }
 
 pub fn allocate_request(file: FileId, nonce: u128, group: u32, epoch: u32) -> AllocateGroup {

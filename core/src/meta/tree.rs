@@ -20,71 +20,130 @@ pub fn directory_in<V: View>(view: &V, parent: DirectoryId, component: &str) -> 
     read(view, &key::directory_entry(parent, component))
 }
 
-/// The file of this name.
-pub fn find<V: View>(view: &V, name: &FileName) -> Result<Option<FileId>, V::Error> {
+/// What stands at a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Nothing.
+    Free,
+    /// Nothing, and nothing can: a part of the name is a file.
+    BelowFile,
+    /// A file, in that directory.
+    File { parent: DirectoryId, file: FileId },
+    /// A directory, in that directory.
+    Directory { parent: DirectoryId, directory: DirectoryId },
+}
+
+/// What stands at this name.
+pub fn look<V: View>(view: &V, name: &FileName) -> Result<Place, V::Error> {
     let mut components = name.components();
-    let Some(base) = components.next_back() else { return Ok(None) };
+    let Some(base) = components.next_back() else { return Ok(Place::Free) };
     let mut parent = DirectoryId::ROOT;
     for component in components {
         match directory_in(view, parent, component)? {
             Some(directory) => parent = directory,
-            None => return Ok(None),
+            None if file_in(view, parent, component)?.is_some() => return Ok(Place::BelowFile),
+            None => return Ok(Place::Free),
         }
     }
-    file_in(view, parent, base)
+    if let Some(file) = file_in(view, parent, base)? {
+        return Ok(Place::File { parent, file });
+    }
+    let directory = directory_in(view, parent, base)?;
+    Ok(directory.map_or(Place::Free, |directory| Place::Directory { parent, directory }))
 }
 
-/// Refuses a name that no new file can have.
-pub fn check_free<V: View>(view: &V, name: &FileName) -> Result<(), Stop<V::Error>> {
-    let mut components = name.components();
-    let base = components.next_back().ok_or(Refusal::Malformed)?;
-    let mut parent = DirectoryId::ROOT;
-    for component in components {
-        if file_in(view, parent, component).map_err(Stop::Failed)?.is_some() {
-            return Err(Refusal::NameConflict.into());
-        }
-        match directory_in(view, parent, component).map_err(Stop::Failed)? {
-            Some(directory) => parent = directory,
-            None => return Ok(()),
-        }
+/// The file of this name.
+pub fn find<V: View>(view: &V, name: &FileName) -> Result<Option<FileId>, V::Error> {
+    match look(view, name)? {
+        Place::File { file, .. } => Ok(Some(file)),
+        Place::Free | Place::BelowFile | Place::Directory { .. } => Ok(None),
     }
-    if file_in(view, parent, base).map_err(Stop::Failed)?.is_some() {
-        return Err(Refusal::NameExists.into());
+}
+
+/// The file that has this name, or none if the name is free. Refuses a name that no file can have, as the tree is.
+pub fn occupant<V: View>(view: &V, name: &FileName) -> Result<Option<FileId>, Stop<V::Error>> {
+    match look(view, name).map_err(Stop::Failed)? {
+        Place::Free => Ok(None),
+        Place::File { file, .. } => Ok(Some(file)),
+        Place::BelowFile | Place::Directory { .. } => Err(Refusal::NameConflict.into()),
     }
-    if directory_in(view, parent, base).map_err(Stop::Failed)?.is_some() {
-        return Err(Refusal::NameConflict.into());
-    }
+}
+
+/// Gives a file a name that is free or that it takes over, and answers the directory that it is in.
+pub fn link<V: View>(draft: &mut Draft<'_, V>, name: &FileName, file: FileId) -> Result<DirectoryId, Stop<V::Error>> {
+    let parent = enter(draft, name, name.as_str().len())?;
+    draft.put(key::file_entry(parent, name.base()), &file);
+    Ok(parent)
+}
+
+/// Gives a directory a name that is free. The caller has seen that no name below it becomes too long.
+pub fn link_directory<V: View>(
+    draft: &mut Draft<'_, V>,
+    name: &FileName,
+    directory: DirectoryId,
+    longest: u16,
+) -> Result<(), Stop<V::Error>> {
+    let parent = enter(draft, name, name.as_str().len() + 1 + usize::from(longest))?;
+    draft.put(key::directory_entry(parent, name.base()), &directory);
+    let record = DirectoryRecord { parent, component: name.base().to_owned(), longest };
+    draft.put(key::directory(directory), &record);
     Ok(())
 }
 
-/// Gives a file a name that is free, and answers the directory that it is in.
-pub fn link<V: View>(draft: &mut Draft<'_, V>, name: &FileName, file: FileId) -> Result<DirectoryId, Stop<V::Error>> {
+/// The directory that a name is in, made with its parents where they are missing. All of them learn that there is a
+/// name of so many bytes there.
+fn enter<V: View>(draft: &mut Draft<'_, V>, name: &FileName, bytes: usize) -> Result<DirectoryId, Stop<V::Error>> {
     let mut components = name.components();
-    let base = components.next_back().ok_or(Refusal::Malformed)?;
+    components.next_back();
     let mut parent = DirectoryId::ROOT;
+    let mut below = bytes;
     for component in components {
+        below = below.saturating_sub(component.len() + 1);
+        let longest = u16::try_from(below).unwrap_or(u16::MAX);
         let entry = key::directory_entry(parent, component);
         parent = match draft.get(&entry)? {
-            Some(directory) => directory,
+            Some(directory) => {
+                let own = key::directory(directory);
+                let record: DirectoryRecord = read_referred(&draft.state, &own).map_err(Stop::Failed)?;
+                if record.longest < longest {
+                    draft.put(own, &DirectoryRecord { longest, ..record });
+                }
+                directory
+            }
             None => {
                 let directory = draft.draw_directory();
                 draft.put(entry, &directory);
-                draft.put(key::directory(directory), &DirectoryRecord { parent, component: component.to_owned() });
+                let record = DirectoryRecord { parent, component: component.to_owned(), longest };
+                draft.put(key::directory(directory), &record);
                 directory
             }
         };
     }
-    draft.put(key::file_entry(parent, base), &file);
     Ok(parent)
 }
 
 /// Takes a file's name away, and the directories that it leaves empty.
 pub fn unlink<V: View>(
     draft: &mut Draft<'_, V>,
-    mut directory: DirectoryId,
+    directory: DirectoryId,
     component: &str,
 ) -> Result<(), Stop<V::Error>> {
     draft.delete(key::file_entry(directory, component));
+    prune(draft, directory)
+}
+
+/// Takes a directory's name away, and the directories that it leaves empty; its record stays.
+pub fn unlink_directory<V: View>(
+    draft: &mut Draft<'_, V>,
+    parent: DirectoryId,
+    component: &str,
+) -> Result<(), Stop<V::Error>> {
+    draft.delete(key::directory_entry(parent, component));
+    prune(draft, parent)
+}
+
+/// Removes a directory and its parents as far as they are empty.
+fn prune<V: View>(draft: &mut Draft<'_, V>, mut directory: DirectoryId) -> Result<(), Stop<V::Error>> {
     while directory != DirectoryId::ROOT && is_empty(&draft.state, directory).map_err(Stop::Failed)? {
         let own = key::directory(directory);
         let record: DirectoryRecord = read_referred(&draft.state, &own).map_err(Stop::Failed)?;

@@ -4,7 +4,7 @@ use super::draft::{Draft, Stop};
 use super::group::{GroupRecord, PlacedNode};
 use super::record::{CommittedFile, FileRecord, FileState, OpenFile, group_count, read, read_referred};
 use super::view::View;
-use super::{Allocation, CreatedUpload, Outcome, key, report, tree};
+use super::{Allocation, CreatedUpload, Outcome, key, report, resume, tree, version};
 use crate::id::{ChunkIndex, Epoch, FileId, GroupIndex, NodeId, UploadNonce};
 use crate::limit::REPLICATION_MAX;
 use crate::refusal::Refusal;
@@ -23,19 +23,21 @@ pub fn create<V: View>(
     if let Some(created) = created(&draft.state, request.nonce).map_err(Stop::Failed)? {
         return Ok(Outcome::Created(created));
     }
-    let replication = replication_of(request, &settings, draft.counters.storage_nodes)?;
-    tree::check_free(&draft.state, &request.name)?;
+    let replication = copies_wanted(request.replication, &settings, draft.counters.storage_nodes)?;
+    let claim = version::claim(&draft.state, &request.name, request.replace)?;
     let placed =
         if nodes.is_empty() && request.size_hint == Some(0) { None } else { Some(place(draft, nodes, replication)?) };
     let file = draft.draw_file();
     let open = OpenFile {
         name: request.name.clone(),
         nonce: request.nonce,
+        size_hint: request.size_hint,
         progress: draft.counters.time,
         groups: u32::from(placed.is_some()),
         reported: 0,
         highest: None,
         short: None,
+        claim,
     };
     let record = FileRecord {
         chunk_size: request.chunk_size,
@@ -50,13 +52,14 @@ pub fn create<V: View>(
     }
     draft.put(key::file(file), &record);
     draft.put(key::nonce(request.nonce), &file);
+    resume::enter(draft, &request.name, file);
     draft.counters.open_uploads += 1;
     Ok(Outcome::Created(CreatedUpload { file, replication, first_group }))
 }
 
 /// The copies that a new upload aims for.
-pub fn replication_of(request: &CreateFile, settings: &ClusterSettings, storage_nodes: u64) -> Result<u8, Refusal> {
-    match request.replication {
+pub fn copies_wanted(asked: Option<u8>, settings: &ClusterSettings, storage_nodes: u64) -> Result<u8, Refusal> {
+    match asked {
         None => Ok(settings.replication),
         Some(0) => Err(Refusal::Malformed),
         Some(asked) if asked > REPLICATION_MAX || u64::from(asked) > storage_nodes => {
@@ -128,7 +131,7 @@ pub fn check_wanted<V: View>(
     if can_come { Ok(None) } else { Err(Refusal::Malformed.into()) }
 }
 
-/// Makes an upload visible.
+/// Makes an upload visible, in the place of the version that it replaces, if any.
 pub fn commit<V: View>(draft: &mut Draft<'_, V>, request: &CommitFile) -> Result<Outcome, Stop<V::Error>> {
     draft.cluster()?;
     let known = draft.get::<FileRecord>(&key::file(request.file))?.ok_or(Refusal::UploadGone)?;
@@ -136,15 +139,21 @@ pub fn commit<V: View>(draft: &mut Draft<'_, V>, request: &CommitFile) -> Result
         let name = tree::name(&draft.state, committed.directory, &committed.component).map_err(Stop::Failed)?;
         return Ok(Outcome::Committed(known.info(request.file, name, committed.size)));
     }
+    if let Some(replaced) = known.replaced(draft.counters.time).filter(|replaced| replaced.nonce == request.nonce) {
+        return Ok(Outcome::Committed(known.info(request.file, replaced.name.clone(), replaced.size)));
+    }
     let (record, mut open) = find_open(&draft.state, request.file, request.nonce)?;
     report::take(draft, request.file, &record, &mut open, &request.reports)?;
     check_complete(&open, record.chunk_size, request.size)?;
-    tree::check_free(&draft.state, &open.name)?;
+    let replaced = version::check(&draft.state, &open.name, open.claim)?;
     // Groups placed in advance that the file did not reach; how many is bounded where they are placed.
     let expected = record.chunk_size.chunk_count(request.size);
     let unreached = u32::try_from(group_count(expected)).map_or(open.groups, |first| first.min(open.groups));
     for group in unreached..open.groups {
         draft.delete_group(request.file, GroupIndex(group))?;
+    }
+    if let Some(replaced) = replaced {
+        version::retire(draft, replaced, &open.name)?;
     }
     let directory = tree::link(draft, &open.name, request.file)?;
     let component = open.name.base().to_owned();
@@ -152,6 +161,7 @@ pub fn commit<V: View>(draft: &mut Draft<'_, V>, request: &CommitFile) -> Result
     let committed = CommittedFile { directory, component, size: request.size, nonce: request.nonce };
     draft.put(key::file(request.file), &FileRecord { state: FileState::Committed(committed), ..record });
     draft.delete(key::nonce(request.nonce));
+    resume::leave(draft, &info.name, request.file);
     draft.counters.open_uploads = draft.counters.open_uploads.saturating_sub(1);
     draft.counters.files += 1;
     draft.counters.file_bytes = draft.counters.file_bytes.saturating_add(request.size);
@@ -185,7 +195,9 @@ pub fn find_open<V: View>(
             let open = open.clone();
             Ok((record, open))
         }
-        FileState::Open(_) | FileState::Committed(_) | FileState::Deleted { .. } => Err(Refusal::UploadGone.into()),
+        FileState::Open(_) | FileState::Committed(_) | FileState::Deleted { .. } | FileState::Replaced(_) => {
+            Err(Refusal::UploadGone.into())
+        }
     }
 }
 

@@ -8,10 +8,12 @@
 //!
 //! **A read** is one stream. The node answers [`ReadChunk`] with a [`ReadAnswer`], the payload, and a
 //! [`ReadTrailer`]; a stream that ends before its trailer has failed.
+//!
+//! [`HeldChunks`] is a plain question with one answer.
 
 use super::{NodeAddress, Request, Service};
 use crate::checksum::{ChunkSums, Digest};
-use crate::id::{ChunkId, Epoch, NodeId};
+use crate::id::{ChunkId, ChunkIndex, Epoch, FileId, GroupIndex, NodeId};
 use serde::{Deserialize, Serialize};
 
 /// Asks a primary to store a chunk and to forward it to the replicas.
@@ -110,6 +112,35 @@ pub struct ReadTrailer {
     pub length: u32,
 }
 
+/// Asks which chunks of a group the node holds durably under an epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldChunks {
+    /// The version of the file.
+    pub file: FileId,
+    /// The group.
+    pub group: GroupIndex,
+    /// The epoch under which the chunks were written.
+    pub epoch: Epoch,
+}
+
+/// The chunks of a group that a node holds durably.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldList {
+    /// The chunks, in order: at most as many as a group has.
+    pub chunks: Vec<HeldChunk>,
+}
+
+/// A chunk that a node holds durably.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldChunk {
+    /// The chunk.
+    pub index: ChunkIndex,
+    /// Its bytes.
+    pub length: u32,
+    /// Its checksum.
+    pub checksum: Digest,
+}
+
 impl Request for WriteChunk {
     const SERVICE: Service = Service::Chunks;
     const METHOD: u8 = 1;
@@ -120,6 +151,12 @@ impl Request for ReadChunk {
     const SERVICE: Service = Service::Chunks;
     const METHOD: u8 = 2;
     type Reply = ReadAnswer;
+}
+
+impl Request for HeldChunks {
+    const SERVICE: Service = Service::Chunks;
+    const METHOD: u8 = 3;
+    type Reply = HeldList;
 }
 
 impl Request for WriteReplica {

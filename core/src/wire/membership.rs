@@ -82,6 +82,8 @@ pub struct BeatAnswer {
     pub receipts_taken: u32,
     /// Work for the node.
     pub orders: Vec<Order>,
+    /// The cluster's settings, which may have changed.
+    pub settings: ClusterSettings,
 }
 
 /// Which leader handed an order out, and at which state: a node refuses lower ones than it has seen.

@@ -154,6 +154,7 @@ impl TestClient {
                 replication: None,
                 size_hint: Some(length as u64),
                 modified: WallTime(1),
+                replace: false,
             })
             .await
             .unwrap();

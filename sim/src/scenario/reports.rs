@@ -69,6 +69,7 @@ impl Liar<'_> {
             replication: None,
             size_hint: Some(LENGTH.into()),
             modified: WallTime(0),
+            replace: false,
         };
         let created = self.user.ask(self.metadata, &create).await?;
         Ok((created.file, created.first_group.ok_or("the upload has no placement")?))

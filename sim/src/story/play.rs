@@ -201,6 +201,10 @@ impl<'t> Telling<'t> {
                 }
                 Ok(())
             }
+            Step::Range(name, range) => {
+                let ended = self.work.read_range(&FileName::new(name)?, range).await?;
+                require(matches!(ended.outcome, Outcome::Found(_)), || ended.words.clone())
+            }
             Step::Missing(name) => {
                 let ended = self.work.read(&FileName::new(name)?, false).await?;
                 require(ended.outcome == Outcome::Absent, || ended.words.clone())

@@ -3,6 +3,7 @@
 use super::Who;
 use crate::fault::FaultKind;
 use crate::work::Manner;
+use dfs_core::range::ByteRange;
 use dfs_core::wire::metadata::Health;
 use std::time::Duration;
 
@@ -85,6 +86,8 @@ pub(super) enum Step {
     Wait(Duration),
     /// The file is read by name and by id, every byte right.
     Readable(&'static str),
+    /// These bytes of the file are read, every one right.
+    Range(&'static str, ByteRange),
     /// The file is not there.
     Missing(&'static str),
     /// The file is there, but cannot be read: the user is told these words.

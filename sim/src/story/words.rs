@@ -4,6 +4,7 @@ use super::step::{Errand, Somebody, Step};
 use super::{Story, Who, metadata};
 use crate::fault::FaultKind;
 use crate::work::Manner;
+use dfs_core::range::ByteRange;
 use dfs_core::wire::metadata::Health;
 use std::time::Duration;
 
@@ -282,6 +283,12 @@ impl Story {
     #[must_use]
     pub fn expect_readable(self, name: &'static str) -> Story {
         self.then(Step::Readable(name))
+    }
+
+    /// The bytes of the file from `first` to `last` inclusive are read, every one right.
+    #[must_use]
+    pub fn expect_range(self, name: &'static str, first: u64, last: u64) -> Story {
+        self.then(Step::Range(name, ByteRange::From { first, last: Some(last) }))
     }
 
     /// The file is not there.

@@ -101,11 +101,12 @@ impl StateMachine {
         summary.applied = meta.last_log_id.map(|last| last.index);
         write_pointer(&*self.0.disk, number)?;
         *lock(&self.0.state) = Some(Arc::new(StateStore { number, store }));
+        let applied = summary.applied;
         self.0.summary.send_replace(summary);
         self.keep_snapshot(&path, meta.clone(), copy)?;
         lock(&self.0.retired).push(old);
         self.remove_retired().map_err(io::Error::other)?;
-        tracing::info!(entry = summary.applied, "a metadata snapshot of the leader is the state now");
+        tracing::info!(entry = applied, "a metadata snapshot of the leader is the state now");
         Ok(())
     }
 

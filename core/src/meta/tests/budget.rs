@@ -8,7 +8,7 @@ const DIRECTORIES: u8 = 3;
 const FILES: u8 = 4;
 const GROUPS: u8 = 5;
 const NONCES: u8 = 6;
-const PLACED_ON: u8 = 0x10;
+const PLACED_ON: u8 = 0x20;
 const ALL: [u8; 6] = [TREE, DIRECTORIES, FILES, GROUPS, NONCES, PLACED_ON];
 
 /// Uploads full groups with three copies as a client does: each allocation carries the reports of the group before.

@@ -42,6 +42,12 @@ fn full_machine() -> Machine {
     machine.delete(1, by_name("g")).unwrap();
     machine.register(3, 4, 3).unwrap();
     super::receipts::copy(&mut machine, FileId(2), 0, 3, 2);
+    let old = machine.upload("h", 1).file;
+    let new = machine.open_over(2, "h");
+    machine.commit(commit_request(new, 2, 0, vec![])).unwrap();
+    assert!(stat(&machine.state, &FileTarget::Id(old)).unwrap().is_ok());
+    machine.upload("i/j", 1);
+    machine.rename(3, "i", "k/l").unwrap();
     machine
 }
 
@@ -140,7 +146,7 @@ fn directories_that_contain_each_other_are_an_error_and_never_a_loop() {
     let entry = super::super::key::directory_entry(outer, "e");
     assert_eq!(machine.state.pairs.insert(entry, outer.to_bytes()), Some(inner.to_bytes()));
     let own = super::super::key::directory(outer);
-    let record = DirectoryRecord { parent: inner, component: "d".to_owned() };
+    let record = DirectoryRecord { parent: inner, component: "d".to_owned(), longest: 3 };
     machine.state.pairs.insert(own, record.to_bytes());
     let request = ListFiles { prefix: String::new(), after: None, limit: 10 };
     assert!(list(&machine.state, &request).is_err());

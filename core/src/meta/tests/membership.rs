@@ -1,7 +1,9 @@
 //! The cluster and its storage nodes.
 
 use super::*;
-use crate::limit::NODES_PAGE_MAX;
+use crate::limit::{NODES_PAGE_MAX, REQUEST_KEPT_MS};
+use crate::settings::{InvalidSettings, SettingKey};
+use crate::wire::metadata::ChangeSettings;
 
 #[test]
 fn a_cluster_is_initialised_once() {
@@ -15,7 +17,58 @@ fn a_cluster_is_initialised_once() {
     assert_eq!(cluster(&machine.state).unwrap(), Some((ClusterId(1), ClusterSettings::default())));
     let contradiction = ClusterSettings { replication: 0, ..settings };
     let command = Command::Initialise { cluster: ClusterId(1), settings: contradiction };
-    assert_eq!(Machine::default().apply(command), Err(Refusal::Malformed));
+    let key = SettingKey::Replication;
+    let invalid = InvalidSettings::OutOfBounds { key, value: 0 };
+    assert_eq!(Machine::default().apply(command), Err(Refusal::Settings(invalid)));
+}
+
+fn change(request: u128, tried: u64, changes: &[&str]) -> Command {
+    let changes = changes.iter().map(|text| text.parse().unwrap()).collect();
+    Command::ChangeSettings {
+        request: ChangeSettings { request: RequestId(request), first_tried: ClusterTime(tried), changes },
+    }
+}
+
+fn settings(machine: &Machine) -> ClusterSettings {
+    cluster(&machine.state).unwrap().unwrap().1
+}
+
+#[test]
+fn settings_change_together_or_not_at_all() {
+    let mut machine = Machine::with_nodes(4);
+    let wanted = ClusterSettings { replication: 4, beat_interval_ms: 500, ..ClusterSettings::default() };
+    let outcome = machine.apply(change(1, 0, &["beat_interval_ms=500ms", "replication=4"]));
+    assert_eq!(outcome, Ok(Outcome::SettingsChanged(wanted.clone())));
+    assert_eq!(cluster(&machine.state).unwrap(), Some((ClusterId(1), wanted.clone())));
+    let contradiction = machine.apply(change(2, 0, &["upload_expiry_ms=1h", "dead_after_ms=1s"]));
+    assert!(matches!(contradiction, Err(Refusal::Settings(InvalidSettings::TooShort { .. }))), "{contradiction:?}");
+    let copies = machine.apply(change(3, 0, &["upload_expiry_ms=1h", "replication=5"]));
+    assert_eq!(copies, Err(Refusal::TooManyCopies { asked: 5, nodes: 4 }));
+    for unclear in [&[][..], &["replication=3", "replication=4"]] {
+        assert_eq!(machine.apply(change(4, 0, unclear)), Err(Refusal::Malformed));
+    }
+    assert_eq!(settings(&machine), wanted);
+    assert_eq!(Machine::default().apply(change(5, 0, &["replication=1"])), Err(Refusal::Unavailable));
+}
+
+#[test]
+fn a_retried_change_of_settings_undoes_no_later_one() {
+    let mut machine = Machine::with_nodes(3);
+    let first = change(1, 0, &["dead_after_ms=1min"]);
+    let outcome = machine.apply(first.clone());
+    machine.apply(change(2, 0, &["dead_after_ms=2min"])).unwrap();
+    assert_eq!(machine.apply(first.clone()), outcome, "the answer that was kept");
+    assert_eq!(settings(&machine).dead_after_ms, 120_000);
+    machine.now += REQUEST_KEPT_MS + 1;
+    assert_eq!(machine.apply(first), Err(Refusal::OutcomeUnknown));
+    assert_eq!(settings(&machine).dead_after_ms, 120_000);
+}
+
+#[test]
+fn settings_of_fewer_nodes_than_copies_can_change_but_for_the_copies() {
+    let mut machine = Machine::with_nodes(1);
+    machine.apply(change(1, 0, &["dead_after_ms=1min"])).unwrap();
+    assert_eq!(settings(&machine).replication, 3);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The state machine once more, as naive as can be: maps of whole names and whole chunks, scanned for every answer.
 
+use super::super::record::Answer;
 use super::*;
 use crate::id::ChunkId;
-use crate::limit::REQUEST_KEPT_MS;
+use crate::limit::{REQUEST_KEPT_MS, VERSION_GRACE_MS};
 use crate::mask::ChunkMask;
 use crate::wire::membership::{OrderOutcome, Receipt};
-use crate::wire::metadata::{ChunkLocation, GroupHolder};
+use crate::wire::metadata::{ChunkLocation, GroupHolder, ResumedUpload, UploadDifference};
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug, Default)]
@@ -15,7 +16,7 @@ pub struct Model {
     pub next_file: u64,
     pub uploads: BTreeMap<FileId, Upload>,
     pub visible: BTreeMap<String, (FileId, u64)>,
-    pub answers: BTreeMap<RequestId, (u64, FileInfo)>,
+    pub answers: BTreeMap<RequestId, (u64, Answer)>,
 }
 
 /// Any file that was ever created.
@@ -23,6 +24,10 @@ pub struct Model {
 pub struct Upload {
     pub request: CreateFile,
     pub state: State,
+    /// The name that it has, or had last.
+    pub name: FileName,
+    /// The version that had the name when it was created, if it may replace that.
+    pub seen: Option<FileId>,
     pub groups: Vec<Group>,
     pub chunks: BTreeMap<u32, Chunk>,
 }
@@ -31,6 +36,8 @@ pub struct Upload {
 pub enum State {
     Open,
     Committed(u64),
+    /// Since when, and how many bytes it has.
+    Replaced(u64, u64),
     Deleted,
 }
 
@@ -63,14 +70,16 @@ impl Group {
 
 impl Model {
     pub fn info(&self, file: FileId, size: u64) -> FileInfo {
-        let request = &self.uploads[&file].request;
-        let (name, chunk_size, modified) = (request.name.clone(), request.chunk_size, request.modified);
+        let Upload { request, name, .. } = &self.uploads[&file];
+        let (name, chunk_size, modified) = (name.clone(), request.chunk_size, request.modified);
         FileInfo { file, name, size, chunk_size, replication: 3, modified }
     }
 
-    /// The file that this nonce drew last.
+    /// The open upload of this nonce, or else the last file that had it.
     pub fn latest(&self, nonce: UploadNonce) -> Option<FileId> {
-        self.uploads.iter().rev().find(|(_, upload)| upload.request.nonce == nonce).map(|(file, _)| *file)
+        let of_nonce = || self.uploads.iter().rev().filter(|(_, upload)| upload.request.nonce == nonce);
+        let open = of_nonce().find(|(_, upload)| upload.state == State::Open);
+        open.or_else(|| of_nonce().next()).map(|(file, _)| *file)
     }
 
     fn check_nodes(&self, nodes: &[NodeId]) -> Result<(), Refusal> {
@@ -82,9 +91,15 @@ impl Model {
         if fits { Ok(()) } else { Err(Refusal::Malformed) }
     }
 
-    fn check_name(&self, name: &str) -> Result<(), Refusal> {
-        if self.visible.contains_key(name) {
-            return Err(Refusal::NameExists);
+    /// Refuses a name that a file cannot have, or that another than `seen` has.
+    fn check_name(&self, name: &FileName, replace: bool, seen: Option<FileId>) -> Result<(), Refusal> {
+        let name = name.as_str();
+        if let Some((file, _)) = self.visible.get(name) {
+            return match replace {
+                true if seen == Some(*file) => Ok(()),
+                true => Err(Refusal::Replaced),
+                false => Err(Refusal::NameExists),
+            };
         }
         let conflicts =
             |other: &String| name.starts_with(&format!("{other}/")) || other.starts_with(&format!("{name}/"));
@@ -97,7 +112,8 @@ impl Model {
             let first_group = self.uploads[file].groups.first().map(|group| group.allocation(0));
             return Ok(CreatedUpload { file: *file, replication: 3, first_group });
         }
-        self.check_name(request.name.as_str())?;
+        let seen = self.visible.get(request.name.as_str()).map(|(file, _)| *file);
+        self.check_name(&request.name, request.replace, seen)?;
         let mut groups = Vec::new();
         if !(nodes.is_empty() && request.size_hint == Some(0)) {
             self.check_nodes(nodes)?;
@@ -106,9 +122,42 @@ impl Model {
         self.next_file += 1;
         let file = FileId(self.next_file);
         let first_group = groups.first().map(|group| group.allocation(0));
-        let upload = Upload { request: request.clone(), state: State::Open, groups, chunks: BTreeMap::new() };
+        let upload = Upload {
+            request: request.clone(),
+            state: State::Open,
+            name: request.name.clone(),
+            seen,
+            groups,
+            chunks: BTreeMap::new(),
+        };
         self.uploads.insert(file, upload);
         Ok(CreatedUpload { file, replication: 3, first_group })
+    }
+
+    pub fn resume(&mut self, request: &ResumeUpload) -> Result<FoundUpload, Refusal> {
+        let answer = |file: FileId, upload: &Upload| {
+            let (groups, reported) = (upload.groups.len() as u32, upload.chunks.len() as u64);
+            FoundUpload::Resumed(ResumedUpload { file, replication: 3, groups, reported })
+        };
+        if let Some(file) = self.latest(request.nonce).filter(|file| self.uploads[file].state == State::Open) {
+            return Ok(answer(file, &self.uploads[&file]));
+        }
+        let seen = self.visible.get(request.name.as_str()).map(|(file, _)| *file);
+        self.check_name(&request.name, request.replace, seen)?;
+        let mut newest = None;
+        for (file, upload) in self.uploads.iter_mut().rev().filter(|(_, upload)| upload.state == State::Open) {
+            if upload.request.name != request.name {
+                continue;
+            }
+            if upload.request.size_hint == Some(request.size) {
+                upload.request.nonce = request.nonce;
+                upload.request.replace = request.replace;
+                upload.seen = seen;
+                return Ok(answer(*file, upload));
+            }
+            newest = newest.or(Some(UploadDifference::Size));
+        }
+        Ok(newest.map_or(FoundUpload::Nothing, FoundUpload::Other))
     }
 
     fn open(&self, file: FileId, nonce: UploadNonce) -> Result<Upload, Refusal> {
@@ -142,7 +191,7 @@ impl Model {
 
     pub fn commit(&mut self, request: &CommitFile) -> Result<FileInfo, Refusal> {
         if let Some(upload) = self.uploads.get(&request.file)
-            && let State::Committed(size) = upload.state
+            && let Some(size) = self.readable(request.file)
             && upload.request.nonce == request.nonce
         {
             return Ok(self.info(request.file, size));
@@ -159,20 +208,21 @@ impl Model {
         if expected != upload.chunks.len() as u64 || !(0..expected).all(is_there) {
             return Err(Refusal::Incomplete { reported: upload.chunks.len() as u64, expected });
         }
-        self.check_name(upload.request.name.as_str())?;
-        self.visible.insert(upload.request.name.to_string(), (request.file, request.size));
+        self.check_name(&upload.request.name, upload.request.replace, upload.seen)?;
+        let old = self.visible.insert(upload.request.name.to_string(), (request.file, request.size));
+        if let Some((old, size)) = old {
+            self.uploads.get_mut(&old).unwrap().state = State::Replaced(self.now, size);
+        }
         upload.state = State::Committed(request.size);
         self.uploads.insert(request.file, upload);
         Ok(self.info(request.file, request.size))
     }
 
     pub fn delete(&mut self, request: &DeleteFile) -> Result<FileInfo, Refusal> {
-        let answer = self.answers.get(&request.request).filter(|(at, _)| self.now - at <= REQUEST_KEPT_MS);
-        if let Some((_, info)) = answer {
-            return Ok(info.clone());
-        }
-        if self.now.saturating_sub(request.first_tried.0) > REQUEST_KEPT_MS {
-            return Err(Refusal::OutcomeUnknown);
+        match self.kept(request.request, request.first_tried)? {
+            Some(Answer::Deleted(info)) => return Ok(info),
+            Some(_) => return Err(Refusal::Malformed),
+            None => {}
         }
         let is_meant = |(name, (file, _)): &(&String, &(FileId, u64))| match &request.target {
             FileTarget::Name(target) => target.as_str() == name.as_str(),
@@ -184,8 +234,46 @@ impl Model {
         if let Some(upload) = self.uploads.get_mut(&file) {
             upload.state = State::Deleted;
         }
-        self.answers.insert(request.request, (self.now, info.clone()));
+        self.answers.insert(request.request, (self.now, Answer::Deleted(info.clone())));
         Ok(info)
+    }
+
+    /// The kept answer to a request.
+    fn kept(&self, request: RequestId, first_tried: ClusterTime) -> Result<Option<Answer>, Refusal> {
+        match self.answers.get(&request).filter(|(at, _)| self.now - at <= REQUEST_KEPT_MS) {
+            Some((_, answer)) => Ok(Some(answer.clone())),
+            None if self.now.saturating_sub(first_tried.0) > REQUEST_KEPT_MS => Err(Refusal::OutcomeUnknown),
+            None => Ok(None),
+        }
+    }
+
+    pub fn rename(&mut self, request: &MoveName) -> Result<MovedName, Refusal> {
+        match self.kept(request.request, request.first_tried)? {
+            Some(Answer::Moved(moved)) => return Ok(moved),
+            Some(_) => return Err(Refusal::Malformed),
+            None => {}
+        }
+        let (from, to) = (request.from.as_str(), request.to.as_str());
+        let below = |name: &str, directory: &str| name.starts_with(&format!("{directory}/"));
+        let file = self.visible.get(from).map(|(file, _)| *file);
+        if file.is_none() && !self.visible.keys().any(|name| below(name, from)) {
+            return Err(Refusal::NotFound);
+        }
+        if below(to, from) || self.visible.keys().any(|name| below(to, name)) {
+            return Err(Refusal::NameConflict);
+        }
+        if self.visible.keys().any(|name| name == to || below(name, to)) {
+            return Err(Refusal::NameExists);
+        }
+        for (name, version) in std::mem::take(&mut self.visible) {
+            let moves = name == from || below(&name, from);
+            let name = if moves { format!("{to}{}", &name[from.len()..]) } else { name };
+            self.uploads.get_mut(&version.0).unwrap().name = FileName::new(name.clone()).unwrap();
+            self.visible.insert(name, version);
+        }
+        let moved = file.map_or(MovedName::Directory, MovedName::File);
+        self.answers.insert(request.request, (self.now, Answer::Moved(moved)));
+        Ok(moved)
     }
 
     pub fn record_copies(&mut self, reports: &[LateReport]) {
@@ -201,7 +289,7 @@ impl Model {
             let has_quorum = late.holders.iter().collect::<BTreeSet<_>>().len() >= QUORUM;
             let takes = match upload.state {
                 State::Open => known || has_quorum,
-                State::Committed(_) => known,
+                State::Committed(_) | State::Replaced(..) => known,
                 State::Deleted => false,
             };
             if takes {
@@ -262,8 +350,17 @@ impl Model {
         all
     }
 
+    /// The bytes of a version that can be read.
+    pub fn readable(&self, file: FileId) -> Option<u64> {
+        match self.uploads.get(&file)?.state {
+            State::Committed(size) => Some(size),
+            State::Replaced(at, size) if self.now - at < VERSION_GRACE_MS => Some(size),
+            State::Open | State::Replaced(..) | State::Deleted => None,
+        }
+    }
+
     pub fn locate(&self, file: FileId) -> Option<Vec<GroupLocations>> {
-        let upload = self.uploads.get(&file).filter(|upload| matches!(upload.state, State::Committed(_)))?;
+        let upload = self.readable(file).map(|_| &self.uploads[&file])?;
         let groups = upload.chunks.len().div_ceil(16);
         Some((0..groups as u32).map(|group| upload.locate(GroupIndex(group))).collect())
     }

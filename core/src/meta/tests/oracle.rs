@@ -8,15 +8,22 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 const NODES: u64 = 4;
+/// What sources have, where that is said.
+const SIZE: u64 = 300_000;
 const NAMES: [&str; 8] = ["a", "b", "a/b", "a/b/c", "a!", "a/d", "a0", "e/f/g"];
+
+/// What is moved, and where to: files and directories.
+const PLACES: [&str; 12] = ["a", "b", "a/b", "a/b/c", "a!", "a/d", "a0", "e/f/g", "e", "e/f", "h", "h/i/j"];
 
 /// What is done; numbers are taken modulo what there is.
 #[derive(Clone, Debug)]
 enum Step {
-    Create { nonce: u8, name: usize, empty: bool, nodes: Vec<NodeId> },
+    Create { nonce: u8, name: usize, empty: bool, sized: bool, replace: bool, nodes: Vec<NodeId> },
     Allocate { nonce: u8, group: u32, raise: u32, nodes: Vec<NodeId>, reports: Vec<Reports> },
     Commit { nonce: u8, complete: bool, size: u64, reports: Vec<Reports> },
     Delete { request: u8, name: usize, by_id: bool },
+    Move { request: u8, from: usize, to: usize },
+    Resume { nonce: u8, name: usize, sized: bool, replace: bool },
     Late { nonce: u8, reports: Vec<Reports> },
     Receipts { reporter: u64, told: Vec<Told> },
     Again { step: prop::sample::Index },
@@ -70,14 +77,20 @@ fn reports() -> impl Strategy<Value = Vec<Reports>> {
 fn step() -> impl Strategy<Value = Step> {
     let name = 0..NAMES.len();
     prop_oneof![
-        4 => (0_u8..4, name.clone(), any::<bool>(), placement())
-            .prop_map(|(nonce, name, empty, nodes)| Step::Create { nonce, name, empty, nodes }),
+        4 => (0_u8..4, name.clone(), (any::<bool>(), any::<bool>()), any::<bool>(), placement())
+            .prop_map(|(nonce, name, (empty, sized), replace, nodes)| {
+                Step::Create { nonce, name, empty, sized, replace, nodes }
+            }),
+        2 => (0_u8..4, name.clone(), prop::bool::weighted(0.8), any::<bool>())
+            .prop_map(|(nonce, name, sized, replace)| Step::Resume { nonce, name, sized, replace }),
         6 => (0_u8..4, 0_u32..3, 0_u32..3, placement(), reports()).prop_map(|(nonce, group, raise, nodes, reports)| {
             Step::Allocate { nonce, group, raise, nodes, reports }
         }),
         6 => (0_u8..4, prop::bool::weighted(0.9), 0_u64..400_000, reports())
             .prop_map(|(nonce, complete, size, reports)| Step::Commit { nonce, complete, size, reports }),
         3 => (0_u8..6, name, any::<bool>()).prop_map(|(request, name, by_id)| Step::Delete { request, name, by_id }),
+        2 => (0_u8..6, 0..PLACES.len(), 0..PLACES.len())
+            .prop_map(|(request, from, to)| Step::Move { request, from, to }),
         3 => (0_u8..4, reports()).prop_map(|(nonce, reports)| Step::Late { nonce, reports }),
         4 => (1..=NODES, receipts()).prop_map(|(reporter, told)| Step::Receipts { reporter, told }),
         4 => any::<prop::sample::Index>().prop_map(|step| Step::Again { step }),
@@ -97,10 +110,16 @@ fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
         reports.iter().map(told).collect()
     };
     match step {
-        Step::Create { nonce, name, empty, nodes } => {
-            let request = create_request((*nonce).into(), NAMES[*name]);
+        Step::Create { nonce, name, empty, sized, replace, nodes } => {
+            let request = CreateFile { replace: *replace, ..create_request((*nonce).into(), NAMES[*name]) };
             let nodes = if *empty { vec![] } else { nodes.clone() };
-            Command::Create { request: CreateFile { size_hint: empty.then_some(0), ..request }, nodes }
+            let size_hint = if *empty { Some(0) } else { sized.then_some(SIZE) };
+            Command::Create { request: CreateFile { size_hint, ..request }, nodes }
+        }
+        Step::Resume { nonce, name, sized, replace } => {
+            let size = if *sized { SIZE } else { 0 };
+            let request = resume_request((*nonce).into(), NAMES[*name], size);
+            Command::Resume { request: ResumeUpload { replace: *replace, ..request } }
         }
         Step::Allocate { nonce, group, raise, nodes, reports } => {
             let request = allocate_request(file(*nonce), (*nonce).into(), *group, 1 + raise);
@@ -119,6 +138,11 @@ fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
             let target = if *by_id { FileTarget::Id(id) } else { by_name(NAMES[*name]) };
             let (request, first_tried) = (RequestId((*request).into()), ClusterTime(model.now));
             Command::Delete { request: DeleteFile { request, first_tried, target } }
+        }
+        Step::Move { request, from, to } => {
+            let (request, first_tried) = (RequestId((*request).into()), ClusterTime(model.now));
+            let (from, to) = (name(PLACES[*from]), name(PLACES[*to]));
+            Command::Move { request: MoveName { request, first_tried, from, to } }
         }
         Step::Late { nonce, reports } => {
             let file = file(*nonce);
@@ -169,6 +193,7 @@ fn expected(model: &mut Model, command: &Command) -> Result<Outcome, Refusal> {
         Command::Allocate { request, nodes } => model.allocate(request, nodes).map(Outcome::Allocated),
         Command::Commit { request } => model.commit(request).map(Outcome::Committed),
         Command::Delete { request } => model.delete(request).map(Outcome::Deleted),
+        Command::Move { request } => model.rename(request).map(Outcome::Moved),
         Command::RecordCopies { reports, .. } => {
             model.record_copies(reports);
             Ok(Outcome::Recorded { taken: reports.len() as u32 })
@@ -177,8 +202,10 @@ fn expected(model: &mut Model, command: &Command) -> Result<Outcome, Refusal> {
             model.record_receipts(*reporter, receipts);
             Ok(Outcome::Recorded { taken: receipts.len() as u32 })
         }
+        Command::Resume { request } => model.resume(request).map(Outcome::Resumed),
         Command::Register { .. } => Ok(Outcome::Registered { incarnation: Incarnation(1) }),
         Command::Initialise { .. } | Command::Tick => Ok(Outcome::Done),
+        Command::ChangeSettings { .. } => unreachable!("the histories leave the settings alone"),
     }
 }
 
@@ -188,9 +215,10 @@ fn check(machine: &Machine, model: &Model) -> Result<(), TestCaseError> {
     prop_assert_eq!(machine.list("", None, 1000).files, visible.clone());
     for info in &visible {
         prop_assert_eq!(machine.stat(info.name.as_str()), Ok(info.clone()));
-        prop_assert_eq!(stat(&machine.state, &FileTarget::Id(info.file)).unwrap(), Ok(info.clone()));
     }
     for file in model.uploads.keys() {
+        let found = stat(&machine.state, &FileTarget::Id(*file)).unwrap();
+        prop_assert_eq!(found.ok(), model.readable(*file).map(|size| model.info(*file, size)), "file {}", file);
         let located = locate(&machine.state, &LocateGroups { file: *file, first: GroupIndex(0), limit: 64 }).unwrap();
         let located = located.ok().map(|mut groups| {
             groups.iter_mut().for_each(|group| group.holders.sort_by_key(|holder| holder.node));
@@ -211,6 +239,7 @@ fn check(machine: &Machine, model: &Model) -> Result<(), TestCaseError> {
         (model.visible.keys()).flat_map(|name| name.match_indices('/').map(|(at, _)| &name[..at])).collect();
     prop_assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 3).count(), directories.len());
     prop_assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 6).count(), open);
+    prop_assert_eq!(machine.state.pairs.keys().filter(|key| key[0] == 16).count(), open);
     Ok(())
 }
 
@@ -283,7 +312,7 @@ fn the_random_lives_reach_every_answer() {
             let _ = expected(&mut model, &command);
             let outcome = format!("{:?}", machine.apply(command));
             let word = outcome.split(|c: char| "{ ".contains(c) || c.is_ascii_digit()).next().unwrap_or_default();
-            let word: String = word.split('(').take(2).collect::<Vec<_>>().join("(");
+            let word: String = word.split('(').take(3).collect::<Vec<_>>().join("(");
             *reached.entry(word).or_default() += 1;
         }
     }
@@ -293,8 +322,14 @@ fn the_random_lives_reach_every_answer() {
         "Ok(Committed",
         "Ok(Deleted",
         "Ok(Recorded",
+        "Ok(Moved(File",
+        "Ok(Moved(Directory",
+        "Ok(Resumed(Nothing",
+        "Ok(Resumed(Other",
+        "Ok(Resumed(Resumed",
         "Err(NameExists",
         "Err(NameConflict",
+        "Err(Replaced",
         "Err(StaleEpoch",
         "Err(BadReport",
         "Err(Incomplete",

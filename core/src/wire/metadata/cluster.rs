@@ -1,6 +1,7 @@
 //! The cluster and its nodes.
 
-use crate::id::{ClusterId, Incarnation, NodeId, Role, StoreId};
+use crate::id::{ClusterId, Incarnation, NodeId, RequestId, Role, StoreId};
+use crate::settings::{ClusterSettings, SettingChange};
 use crate::time::ClusterTime;
 use crate::wire::{NodeAddress, Request, Service};
 use serde::{Deserialize, Serialize};
@@ -153,6 +154,22 @@ pub struct ClusterSummary {
     pub replication: u8,
 }
 
+/// Asks the leader for the settings of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShowSettings {}
+
+/// Changes settings of the cluster, all together or none, once for each request id. What is answered are the settings
+/// that were then in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeSettings {
+    /// Drawn for this change, and the same for its retries.
+    pub request: RequestId,
+    /// Cluster time when it was first tried.
+    pub first_tried: ClusterTime,
+    /// The new values, at least one and each setting at most once.
+    pub changes: Vec<SettingChange>,
+}
+
 /// Asks any node what it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DescribeNode {}
@@ -188,6 +205,18 @@ impl Request for ClusterStatus {
     const SERVICE: Service = Service::Namespace;
     const METHOD: u8 = 10;
     type Reply = ClusterSummary;
+}
+
+impl Request for ShowSettings {
+    const SERVICE: Service = Service::Namespace;
+    const METHOD: u8 = 12;
+    type Reply = ClusterSettings;
+}
+
+impl Request for ChangeSettings {
+    const SERVICE: Service = Service::Namespace;
+    const METHOD: u8 = 13;
+    type Reply = ClusterSettings;
 }
 
 impl Request for DescribeNode {

@@ -126,6 +126,28 @@ pub struct DeleteFile {
     pub target: FileTarget,
 }
 
+/// Moves a file, or a directory with all below it, to another name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveName {
+    /// Drawn by the client for this move; a retry carries the same.
+    pub request: RequestId,
+    /// The cluster time of the first try, from [`WhoLeads`](super::WhoLeads).
+    pub first_tried: ClusterTime,
+    /// The file or directory.
+    pub from: FileName,
+    /// The name that it will have: nothing has it now.
+    pub to: FileName,
+}
+
+/// What was moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MovedName {
+    /// This version.
+    File(FileId),
+    /// A directory.
+    Directory,
+}
+
 impl Request for StatFile {
     const SERVICE: Service = Service::Namespace;
     const METHOD: u8 = 4;
@@ -148,4 +170,10 @@ impl Request for DeleteFile {
     const SERVICE: Service = Service::Namespace;
     const METHOD: u8 = 7;
     type Reply = FileInfo;
+}
+
+impl Request for MoveName {
+    const SERVICE: Service = Service::Namespace;
+    const METHOD: u8 = 11;
+    type Reply = MovedName;
 }

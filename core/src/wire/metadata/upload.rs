@@ -24,6 +24,9 @@ pub struct CreateFile {
     pub size_hint: Option<u64>,
     /// Modification time of the source.
     pub modified: WallTime,
+    /// Whether the file may replace the version that has the name now. A version that takes the name later is never
+    /// replaced.
+    pub replace: bool,
 }
 
 /// An open upload.

@@ -9,6 +9,7 @@ pub(super) fn all() -> Vec<Story> {
         power_lost_everywhere(),
         full_disk(),
         full_disks(),
+        full_before_it_joins(),
         failed_sync(),
         failed_sync_forgotten(),
         failed_log(),
@@ -84,6 +85,25 @@ fn full_disks() -> Story {
         .wait(seconds(5))
         .upload("a", kib(300))
         .expect_readable("a")
+}
+
+fn full_before_it_joins() -> Story {
+    story(
+        "full-before-it-joins",
+        "A new node whose disk is full before it has joined joins once there is room (55).",
+        3,
+        4,
+    )
+    .upload("before", kib(300))
+    .fault(FaultKind::EmptyDisk, storage(4))
+    .mend(it())
+    .fault(FaultKind::FullDisk, it())
+    .wait(seconds(20))
+    .expect_readable("before")
+    .mend(it())
+    .until_whole()
+    .upload("a", kib(300))
+    .expect_readable("a")
 }
 
 fn failed_sync() -> Story {

@@ -12,6 +12,7 @@ mod house;
 mod metadata;
 mod names;
 mod operation;
+mod repair;
 mod security;
 mod slow;
 mod uploads;

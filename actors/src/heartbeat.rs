@@ -1,10 +1,10 @@
 //! `HeartbeatActor`: tells the metadata leader that this storage node lives, and takes its orders.
 //!
-//! *Owns* the node's place in the cluster (its incarnation) and the late reports that wait for a beat. *Receives*
-//! late reports from transfers and from the `ReplicatorActor`, and the outcome of its own calls. *Asks* the metadata
-//! leader. *Supervised by* the storage tree. *Bounds*: one call at a time; at most
-//! [`LATE_REPORTS_KEPT_MAX`] reports are kept, the newest are dropped beyond (the copies stay, and an inventory finds
-//! them).
+//! *Owns* the node's place in the cluster (its incarnation), and the late reports and receipts that wait for a beat.
+//! *Receives* late reports from transfers and from the `ReplicatorActor`, receipts from the latter, and the outcome of
+//! its own calls. *Asks* the metadata leader. *Supervised by* the storage tree. *Bounds*: one call at a time; at most
+//! [`LATE_REPORTS_KEPT_MAX`] reports and [`RECEIPTS_WAITING_MAX`] receipts are kept until they are taken, the newest are
+//! dropped beyond (the copies stay; what was ordered is planned anew, and found done).
 //!
 //! A node registers once in its life; the answer gives it an incarnation, which every beat carries. A refusal that
 //! says that a newer incarnation has registered, or that the cluster is another one, ends the node: the actor fails,
@@ -18,8 +18,8 @@ use crate::meter::Histogram;
 use crate::replicator::ReplicatorHandle;
 use crate::seat::{AskError, Seat};
 use dfs_core::id::{BootId, Incarnation};
-use dfs_core::limit::{LATE_REPORTS_KEPT_MAX, LATE_REPORTS_PER_BEAT_MAX};
-use dfs_core::wire::membership::{Beat, BeatAnswer, LateReport, Order, OrderMark, Register, Registered};
+use dfs_core::limit::{LATE_REPORTS_KEPT_MAX, LATE_REPORTS_PER_BEAT_MAX, RECEIPTS_PER_BEAT_MAX, RECEIPTS_WAITING_MAX};
+use dfs_core::wire::membership::{Beat, BeatAnswer, LateReport, Order, OrderMark, Receipt, Register, Registered};
 use dfs_core::wire::metadata::StorageLoad;
 use dfs_transport::endpoint::Endpoint;
 use dfs_transport::exchange::CallError;
@@ -30,7 +30,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 /// How long one registration or beat may take, over all metadata nodes.
@@ -42,6 +41,10 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 pub enum HeartbeatMessage {
     /// Copies that metadata does not know of.
     Late(Box<LateReport>),
+    /// The next beat is due.
+    Due,
+    /// An order ended.
+    Receipt(Box<Receipt>),
     /// A registration was answered.
     Registered(MetadataLink, Result<Registered, CallError>),
     /// A beat was answered.
@@ -67,6 +70,12 @@ impl HeartbeatHandle {
         if self.0.cast(HeartbeatMessage::Late(Box::new(report))).is_err() {
             tracing::warn!("a late report is lost while the heartbeat restarts");
         }
+    }
+
+    /// Tells metadata how an order ended, with one of the next beats.
+    pub fn receipt(&self, receipt: Receipt) {
+        // What a restart loses is planned anew.
+        let _ = self.0.cast(HeartbeatMessage::Receipt(Box::new(receipt)));
     }
 
     /// Tells the leader that this node is about to stop.
@@ -119,15 +128,14 @@ pub struct HeartbeatState {
     incarnation: Incarnation,
     interval: Duration,
     late: VecDeque<LateReport>,
+    receipts: VecDeque<Receipt>,
     /// The highest order seen: lower ones are from a deposed leader.
     seen: Option<OrderMark>,
-    /// Whether beats say that the node stops.
-    leaving: Arc<AtomicBool>,
-    /// Ends the wait for the next beat.
-    hurry: Arc<Notify>,
-    /// Who waits until the leader knows that the node stops.
-    left: Vec<RpcReplyPort<()>>,
-    #[allow(dead_code, reason = "held: the call ends with the actor")]
+    /// Who waits until the leader knows that the node stops, once it is to stop.
+    left: Option<Vec<RpcReplyPort<()>>>,
+    /// The way to the leader, while no call is under way, and when the next beat is due.
+    idle: Option<(MetadataLink, Instant)>,
+    #[allow(dead_code, reason = "held: the call, or the wait for it, ends with the actor")]
     calling: OwnedTask<()>,
 }
 
@@ -151,20 +159,35 @@ impl HeartbeatArguments {
 }
 
 impl HeartbeatState {
-    fn beat(&self, me: &ActorRef<HeartbeatMessage>, mut link: MetadataLink, at: Instant) -> OwnedTask<()> {
-        let (store, me, incarnation) = (self.arguments.store.clone(), me.clone(), self.incarnation);
-        let (replicator, unreported) = (self.arguments.replicator.clone(), self.late.len() as u64);
-        let late_reports = self.late.iter().take(LATE_REPORTS_PER_BEAT_MAX).cloned().collect();
+    /// Waits with the next beat until then.
+    fn wait(&mut self, me: &ActorRef<HeartbeatMessage>, link: MetadataLink, until: Instant) {
+        self.idle = Some((link, until));
+        let me = me.clone();
+        let ring = async move {
+            sleep_until(until).await;
+            let _ = me.send_message(HeartbeatMessage::Due);
+        };
+        self.calling = self.arguments.world.scope.spawn(ring).owned();
+    }
+
+    /// Beats, unless a call is under way; the next beat follows it then.
+    fn beat(&mut self, me: &ActorRef<HeartbeatMessage>) {
+        let Some((mut link, _)) = self.idle.take() else { return };
+        let load = StorageLoad {
+            pending_copies: self.arguments.replicator.pending() + self.late.len() as u64,
+            ..self.arguments.store.load()
+        };
+        let leaving = self.left.is_some();
+        let request = Beat {
+            incarnation: self.incarnation,
+            load,
+            late_reports: self.late.iter().take(LATE_REPORTS_PER_BEAT_MAX).cloned().collect(),
+            receipts: self.receipts.iter().take(RECEIPTS_PER_BEAT_MAX).cloned().collect(),
+            leaving,
+        };
+        let me = me.clone();
         let beats = self.arguments.beats.clone();
-        let (leaving, hurry) = (self.leaving.clone(), self.hurry.clone());
         let call = async move {
-            tokio::select! {
-                () = sleep_until(at) => {}
-                () = hurry.notified() => {}
-            }
-            let load = StorageLoad { pending_copies: replicator.pending() + unreported, ..store.load() };
-            let leaving = leaving.load(Ordering::Relaxed);
-            let request = Beat { incarnation, load, late_reports, receipts: Vec::new(), leaving };
             let began = Instant::now();
             let outcome = link.call(&request, began + CALL_WITHIN).await;
             match &outcome {
@@ -173,7 +196,15 @@ impl HeartbeatState {
             }
             let _ = me.send_message(HeartbeatMessage::Answered { link, leaving, outcome });
         };
-        self.arguments.world.scope.spawn(call).owned()
+        self.calling = self.arguments.world.scope.spawn(call).owned();
+    }
+
+    /// Beats soon, where the next beat is not due before.
+    fn hurry(&mut self, me: &ActorRef<HeartbeatMessage>) {
+        let soon = self.soon();
+        if let Some((link, _)) = self.idle.take_if(|(_, due)| *due > soon) {
+            self.wait(me, link, soon);
+        }
     }
 
     fn soon(&self) -> Instant {
@@ -224,10 +255,10 @@ impl Actor for HeartbeatActor {
             incarnation: Incarnation(0),
             interval: Duration::from_secs(1),
             late: VecDeque::new(),
+            receipts: VecDeque::new(),
             seen: None,
-            leaving: Arc::default(),
-            hurry: Arc::default(),
-            left: Vec::new(),
+            left: None,
+            idle: None,
             calling,
         })
     }
@@ -246,17 +277,26 @@ impl Actor for HeartbeatActor {
                     tracing::warn!(chunk = %report.chunk, "too many late reports; this one is dropped");
                 }
             }
+            HeartbeatMessage::Due => state.beat(&me),
+            HeartbeatMessage::Receipt(receipt) => {
+                if state.receipts.len() < RECEIPTS_WAITING_MAX {
+                    state.receipts.push_back(*receipt);
+                    state.hurry(&me);
+                } else {
+                    tracing::warn!(chunk = %receipt.chunk, "too many receipts; this one is dropped");
+                }
+            }
             HeartbeatMessage::Registered(mut link, Ok(registered)) => {
                 link.learn(registered.members.iter().map(|member| member.address));
-                state.calling = match state.registered(&registered).await {
-                    Ok(()) => state.beat(&me, link, Instant::now()),
+                match state.registered(&registered).await {
+                    Ok(()) => state.wait(&me, link, Instant::now()),
                     // A new node has to keep whose it is before it may serve, and will once there is room.
                     Err(error @ StoreError::Full) => {
                         tracing::warn!(%error, "cannot keep the cluster's id yet; trying on");
-                        state.arguments.register(&me, link, state.soon())
+                        state.calling = state.arguments.register(&me, link, state.soon());
                     }
                     Err(error) => return Err(error.into()),
-                };
+                }
             }
             HeartbeatMessage::Registered(link, Err(error)) => {
                 fail_if_final(&error)?;
@@ -267,26 +307,28 @@ impl Actor for HeartbeatActor {
                 link.learn(answer.members.iter().map(|member| member.address));
                 let taken = (answer.reports_taken as usize).min(state.late.len());
                 state.late.drain(..taken);
+                let taken = (answer.receipts_taken as usize).min(state.receipts.len());
+                state.receipts.drain(..taken);
                 state.interval = answer.settings.beat_interval();
                 state.obey(answer.orders);
                 if leaving {
-                    state.left.drain(..).for_each(|port| drop(port.send(())));
+                    state.left.iter_mut().flat_map(|waiting| waiting.drain(..)).for_each(|port| drop(port.send(())));
                 }
-                let next = if state.late.is_empty() { Instant::now() + state.interval } else { state.soon() };
-                state.calling = state.beat(&me, link, next);
+                let is_told = state.late.is_empty() && state.receipts.is_empty() && leaving == state.left.is_some();
+                let next = if is_told { Instant::now() + state.interval } else { state.soon() };
+                state.wait(&me, link, next);
             }
             HeartbeatMessage::Answered { link, outcome: Err(error), .. } => {
                 fail_if_final(&error)?;
                 tracing::debug!(%error, "a beat was not answered; trying on");
-                state.calling = state.beat(&me, link, state.soon());
+                let soon = state.soon();
+                state.wait(&me, link, soon);
             }
             // A node that has not registered has nobody to tell.
             HeartbeatMessage::Leave(port) if state.incarnation == Incarnation(0) => drop(port.send(())),
             HeartbeatMessage::Leave(port) => {
-                state.leaving.store(true, Ordering::Relaxed);
-                state.left.push(port);
-                // Whether it waits or is under way, the next beat comes at once.
-                state.hurry.notify_one();
+                state.left.get_or_insert_default().push(port);
+                state.beat(&me);
             }
         }
         Ok(())

@@ -11,16 +11,17 @@
 
 use crate::listener::{Admitted, Route};
 use crate::raft::RaftHandle;
-use crate::repair_scheduler::RepairHandle;
+use crate::repair_scheduler::{Observation, RepairHandle};
 use crate::seat::{AskError, Seat};
 use dfs_core::id::{Incarnation, NodeId, Role};
-use dfs_core::limit::{LATE_REPORTS_PER_BEAT_MAX, NODES_PAGE_MAX};
+use dfs_core::limit::{LATE_REPORTS_PER_BEAT_MAX, NODES_PAGE_MAX, RECEIPTS_PER_BEAT_MAX};
 use dfs_core::liveness::{Transition, Watch};
 use dfs_core::meta::{self, Command, NodeRecord, Outcome, View};
 use dfs_core::placement::Candidate;
 use dfs_core::refusal::Refusal;
+use dfs_core::repair::NodeFacts;
 use dfs_core::settings::ClusterSettings;
-use dfs_core::wire::membership::{Beat, BeatAnswer, Register, Registered};
+use dfs_core::wire::membership::{Beat, BeatAnswer, LateReport, Receipt, Register, Registered};
 use dfs_core::wire::metadata::{Health, StorageLoad};
 use dfs_core::wire::{Request, Service};
 use dfs_transport::endpoint::Inbound;
@@ -205,6 +206,27 @@ impl WatcherState {
         self.observe([heard.node]);
     }
 
+    /// Tells the `RepairScheduler` how the nodes are.
+    fn tell_repair(&self, nodes: &[NodeRecord]) {
+        let Some(watch) = &self.watch else { return };
+        let now = self.started.elapsed();
+        let facts = |record: &NodeRecord| {
+            let load = watch.load(record.node).unwrap_or_default();
+            let facts = NodeFacts {
+                address: record.address,
+                incarnation: record.incarnation,
+                generation: record.generation,
+                health: watch.health(record.node, now),
+                available_bytes: load.available_bytes,
+                writes: load.writes,
+                takes_chunks: !load.refuses_chunks,
+            };
+            (record.node, facts)
+        };
+        let nodes = nodes.iter().map(facts).collect();
+        self.arguments.repair.observed(Observation { listened: watch.has_listened(now), nodes });
+    }
+
     /// Notes and logs how the health of nodes has changed.
     fn observe(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
         let Some(watch) = &mut self.watch else { return };
@@ -255,7 +277,10 @@ impl Actor for NodeWatcher {
                 state.arguments.repair.deposed();
             }
             WatcherMessage::Heard(heard) => state.heard(heard),
-            WatcherMessage::Registered(nodes) => state.observe(nodes.iter().map(|record| record.node)),
+            WatcherMessage::Registered(nodes) => {
+                state.observe(nodes.iter().map(|record| record.node));
+                state.tell_repair(&nodes);
+            }
             WatcherMessage::Candidates(nodes, port) => {
                 let candidates = state.watch.as_ref().map_or_else(Vec::new, |watch| watch.candidates(nodes, now));
                 let _ = port.send(candidates);
@@ -391,7 +416,7 @@ impl WatcherArguments {
         if !self.raft.is_leader() {
             return Err(Refusal::NotLeader { leader: self.raft.leadership().leader });
         }
-        if beat.late_reports.len() > LATE_REPORTS_PER_BEAT_MAX {
+        if beat.late_reports.len() > LATE_REPORTS_PER_BEAT_MAX || beat.receipts.len() > RECEIPTS_PER_BEAT_MAX {
             return Err(Refusal::TooLarge);
         }
         let view = self.raft.view();
@@ -405,19 +430,50 @@ impl WatcherArguments {
         }
         let Beat { incarnation, load, leaving, .. } = beat;
         let _ = watcher.send_message(WatcherMessage::Heard(NodeHeard { node, incarnation, load, leaving }));
-        let told = u32::try_from(beat.late_reports.len()).unwrap_or(u32::MAX);
-        let mut reports_taken = 0;
-        if told > 0 {
-            let command =
-                Command::RecordCopies { reporter: node, incarnation: beat.incarnation, reports: beat.late_reports };
-            match self.raft.write(command).await? {
-                Outcome::Recorded { taken } => reports_taken = taken,
-                _ => return Err(Refusal::Internal),
-            }
-        }
-        let orders = self.repair.beat(node, beat.receipts, inbound.deadline).await?;
+        let reports_taken = self.take_reports(node, incarnation, beat.late_reports).await?;
+        let receipts_taken = self.take_receipts(node, incarnation, beat.receipts, inbound.deadline).await?;
+        let orders = self.repair.orders(node, inbound.deadline).await?;
         let state = self.raft.state();
         let settings = state.settings.ok_or(Refusal::Unavailable)?;
-        Ok(BeatAnswer { cluster_time: state.cluster_time, members: state.members, reports_taken, orders, settings })
+        let (cluster_time, members) = (state.cluster_time, state.members);
+        Ok(BeatAnswer { cluster_time, members, reports_taken, receipts_taken, orders, settings })
+    }
+
+    /// Records late reports; answers how many were taken.
+    async fn take_reports(
+        &self,
+        reporter: NodeId,
+        incarnation: Incarnation,
+        reports: Vec<LateReport>,
+    ) -> Result<u32, Refusal> {
+        if reports.is_empty() {
+            return Ok(0);
+        }
+        match self.raft.write(Command::RecordCopies { reporter, incarnation, reports }).await? {
+            Outcome::Recorded { taken } => Ok(taken),
+            _ => Err(Refusal::Internal),
+        }
+    }
+
+    /// Records receipts; answers how many were taken.
+    async fn take_receipts(
+        &self,
+        reporter: NodeId,
+        incarnation: Incarnation,
+        receipts: Vec<Receipt>,
+        deadline: Instant,
+    ) -> Result<u32, Refusal> {
+        if receipts.is_empty() {
+            return Ok(0);
+        }
+        let receipts = self.repair.judge(receipts, deadline).await?;
+        let command = Command::RecordReceipts { reporter, incarnation, receipts: receipts.clone() };
+        match self.raft.write(command).await? {
+            Outcome::Recorded { taken } => {
+                self.repair.recorded(reporter, receipts);
+                Ok(taken)
+            }
+            _ => Err(Refusal::Internal),
+        }
     }
 }

@@ -1,22 +1,26 @@
 //! `ReplicatorActor`: brings copies to where they are missing.
 //!
 //! *Owns* the list of pending copies: chunks that this node holds durably as their primary while a node of the
-//! placement does not. *Receives* [`ReplicatorMessage::CatchUp`] from transfers, orders from the `HeartbeatActor`, and
-//! the outcome of its own copies. *Asks* the target nodes, through streams. *Supervised by* the storage tree.
-//! *Bounds*: at most [`PENDING_COPIES_MAX`] pending copies (beyond, the newest are left to repair) and
-//! [`CATCH_UPS_MAX`] copies at once; a copy that fails backs off with jitter.
+//! placement does not; and the leader's orders ([`orders`]). *Receives* [`ReplicatorMessage::CatchUp`] from transfers,
+//! orders from the `HeartbeatActor`, and the outcome of its own copies. *Asks* the target nodes, through streams.
+//! *Supervised by* the storage tree. *Bounds*: at most [`PENDING_COPIES_MAX`] pending copies (beyond, the newest are
+//! left to repair) and [`CATCH_UPS_MAX`] copies at once; a copy that fails backs off with jitter. Orders have bounds of
+//! their own.
 //!
 //! The list lives in memory only: what it loses in a crash is found under-replicated by metadata.
 
+mod orders;
+
 use crate::seat::Seat;
 use crate::transfer::Transfers;
-use crate::transfer::copy::{CopyError, copy_to};
+use crate::transfer::copy::{CopyError, CopyJob, copy_to};
 use dfs_core::checksum::Digest;
 use dfs_core::id::{ChunkId, Epoch, NodeId};
 use dfs_core::limit::{CATCH_UPS_MAX, PENDING_COPIES_MAX};
 use dfs_core::wire::NodeAddress;
-use dfs_core::wire::membership::{LateReport, Order, OrderTask};
+use dfs_core::wire::membership::{LateReport, Order, Receipt};
 use dfs_transport::world::OwnedTask;
+use orders::{OrderKey, Orders};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,6 +56,8 @@ pub enum ReplicatorMessage {
     Order(Order),
     /// A copy ended.
     Copied(CopyKey, Result<Digest, CopyError>),
+    /// An order ended; where there is something to tell, with its receipt.
+    Ordered(OrderKey, Option<Receipt>),
     /// A copy that failed is due again.
     Due,
 }
@@ -105,6 +111,7 @@ pub struct ReplicatorActor;
 pub struct ReplicatorState {
     transfers: Transfers,
     copies: BTreeMap<CopyKey, Copy>,
+    orders: Orders,
     #[allow(dead_code, reason = "held: the alarm ends with the actor")]
     alarm: Option<OwnedTask<()>>,
 }
@@ -135,7 +142,8 @@ impl ReplicatorState {
             running += 1;
             let (transfers, target, key, me) = (self.transfers.clone(), copy.target, *key, me.clone());
             let work = async move {
-                let outcome = copy_to(&transfers, key.0, key.1, target, Instant::now() + COPY_WITHIN).await;
+                let job = CopyJob { chunk: key.0, epoch: key.1, target, expected: None };
+                let outcome = copy_to(&transfers, job, Instant::now() + COPY_WITHIN).await;
                 let _ = me.send_message(ReplicatorMessage::Copied(key, outcome));
             };
             copy.running = Some(self.transfers.scope.spawn(work).owned());
@@ -187,7 +195,7 @@ impl Actor for ReplicatorActor {
         transfers: Transfers,
     ) -> Result<ReplicatorState, ActorProcessingErr> {
         transfers.replicator.pending.store(0, Ordering::Relaxed);
-        Ok(ReplicatorState { transfers, copies: BTreeMap::new(), alarm: None })
+        Ok(ReplicatorState { transfers, copies: BTreeMap::new(), orders: Orders::default(), alarm: None })
     }
 
     async fn handle(
@@ -202,16 +210,18 @@ impl Actor for ReplicatorActor {
                     state.add((pending.chunk, pending.epoch, target.node), target, pending.length);
                 }
             }
-            ReplicatorMessage::Order(order) => match order.task {
-                // Both orders come with the healing of nodes; a leader that sends them is newer than this node.
-                OrderTask::Copy { chunk, .. } | OrderTask::Verify { chunk, .. } => {
-                    tracing::warn!(%chunk, "an order that this build does not know is left to the next build");
+            ReplicatorMessage::Order(order) => state.orders.take(order),
+            ReplicatorMessage::Ordered(key, receipt) => {
+                state.orders.ended(&key);
+                if let Some(receipt) = receipt {
+                    state.transfers.heartbeat.receipt(receipt);
                 }
-            },
+            }
             ReplicatorMessage::Copied(key, outcome) => state.copied(key, outcome),
             ReplicatorMessage::Due => {}
         }
         state.go_on(&me);
+        state.orders.go_on(&state.transfers, &me);
         state.transfers.replicator.pending.store(state.copies.len() as u64, Ordering::Relaxed);
         Ok(())
     }

@@ -9,6 +9,7 @@
 //! - [`read`]: a chunk's bytes, checked block by block as they leave the disk.
 //! - [`held`]: what there is of a group, for an upload that is resumed.
 //! - [`copy`]: a stored chunk, sent to another node.
+//! - [`read_back`]: a stored chunk, checked against what metadata knows of it.
 //! - [`forward`]: one replica's share of a primary's write.
 
 pub mod copy;
@@ -17,6 +18,7 @@ pub mod held;
 mod intake;
 pub mod primary_write;
 pub mod read;
+pub mod read_back;
 pub mod replica_write;
 
 use crate::chunk_store::ChunkStore;

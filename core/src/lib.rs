@@ -1,8 +1,8 @@
 //! What the file system decides.
 //!
 //! This crate owns the identities, units, limits, names, checksums and wire messages of the system, the metadata
-//! state machine, placement and liveness. Everything in it is a pure value or function: time and randomness come in
-//! as arguments, effects come out as values.
+//! state machine, placement, liveness and repair. Everything in it is a pure value or function: time and randomness
+//! come in as arguments, effects come out as values.
 //!
 //! Deliberately absent: tokio, `async`, clocks, operating system randomness, files and sockets. The manifest keeps
 //! it so.
@@ -18,6 +18,7 @@ pub mod name;
 pub mod placement;
 pub mod range;
 pub mod refusal;
+pub mod repair;
 pub mod resume;
 pub mod settings;
 pub mod time;

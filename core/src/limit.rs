@@ -52,6 +52,42 @@ pub const LATE_REPORTS_PER_ENTRY_MAX: usize = 1024;
 pub const EXCLUDED_NODES_MAX: usize = 64;
 /// Orders that the answer to one beat carries at most.
 pub const ORDERS_PER_BEAT_MAX: usize = 256;
+/// Receipts that one beat, and one Raft entry, carries at most; more wait for the next.
+pub const RECEIPTS_PER_BEAT_MAX: usize = 512;
+/// Receipts that a storage node keeps for its next beats at most: one for each order that it may have in mind.
+pub const RECEIPTS_WAITING_MAX: usize = 4096;
+/// Receipts that the replicated state keeps: the newest.
+pub const RECEIPTS_KEPT_MAX: u64 = 100_000;
+/// Receipts, or groups of a node, in one page at most.
+pub const REPAIR_PAGE_MAX: usize = 256;
+
+/// Groups that wait for repair that a leader keeps in mind at most; further ones are found again by the next sweep.
+pub const REPAIR_BACKLOG_MAX: usize = 16_384;
+/// How long a leader pauses between two looks at all groups.
+pub const SWEEP_PAUSE_MS: u64 = 10_000;
+/// Copies under way in the whole cluster at most.
+pub const REPAIR_COPIES_MAX: usize = 1024;
+/// Copies under way from one node, and to one node, at most.
+pub const REPAIR_COPIES_PER_NODE_MAX: usize = 16;
+/// Copies that one node is to read back and check at once at most.
+pub const REPAIR_VERIFIES_PER_NODE_MAX: usize = 8;
+/// How long a storage node may take for an order, from when it took it.
+pub const ORDER_WITHIN_MS: u64 = 60_000;
+/// How long a leader waits for the receipt of an order before it plans anew.
+pub const ORDER_LEASE_MS: u64 = 75_000;
+/// How long a leader leaves alone a copy that failed at a target, or could not be read at a source.
+pub const ORDER_AVOID_MS: u64 = 60_000;
+/// How long copies that an upload left behind are their primary's before repair plans them.
+pub const PENDING_COPY_LEASE_MS: u64 = 30_000;
+/// How long an upload must have made no progress before its groups are repaired.
+pub const UPLOAD_QUIET_MS: u64 = 60_000;
+/// Orders that a storage node keeps in mind at most; further ones are left to be planned anew.
+pub const ORDERS_WAITING_MAX: usize = 1024;
+/// Ordered copies that a storage node makes at once at most.
+pub const ORDERED_COPIES_MAX: usize = 4;
+/// Copies that a storage node reads back and checks by order at once at most.
+pub const ORDERED_VERIFIES_MAX: usize = 2;
+
 /// Changes of one node's health that a leader keeps in mind at most.
 pub const HEALTH_HISTORY_MAX: usize = 16;
 
@@ -146,6 +182,12 @@ const _: () = {
     assert!(LATE_REPORTS_PER_BEAT_MAX <= LATE_REPORTS_PER_ENTRY_MAX, "a beat's reports fit one entry");
     // A late report has a digest and a few numbers: an entry full of them fits the log.
     assert!(LATE_REPORTS_PER_ENTRY_MAX * 96 < COMMAND_BYTES_MAX);
+    // A receipt has a digest, two chunk numbers, an epoch, a mark and a target: an entry full of them fits the log.
+    assert!(RECEIPTS_PER_BEAT_MAX * 128 < COMMAND_BYTES_MAX);
+    assert!(REPAIR_COPIES_PER_NODE_MAX + REPAIR_VERIFIES_PER_NODE_MAX <= ORDERS_PER_BEAT_MAX);
+    assert!(ORDERS_PER_BEAT_MAX <= ORDERS_WAITING_MAX && ORDERS_WAITING_MAX <= RECEIPTS_WAITING_MAX);
+    assert!(ORDERED_COPIES_MAX + CATCH_UPS_MAX <= REPLICA_WRITES_MAX, "two nodes that repair leave room for writes");
+    assert!(ORDER_WITHIN_MS < ORDER_LEASE_MS, "an order is given up before it is planned anew");
     assert!(CONTROL_KEEP_ALIVE_MS * 2 < CONTROL_IDLE_MS, "one lost keep-alive does not end a connection");
     assert!(METADATA_ATTEMPT_MS < CONTROL_IDLE_MS);
     assert!(VERSION_GRACE_MS <= REQUEST_KEPT_MS);

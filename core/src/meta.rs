@@ -19,6 +19,8 @@
 //! | open uploads | name, file from the newest | nothing: the key says all |
 //! | nodes | node | incarnation, store, address |
 //! | requests | request id, and again by age | the kept answer |
+//! | placed on | node, file, group | nothing: that the node has copies of the group (`placed_on`) |
+//! | receipts | number | what a finished order has changed (`receipt`) |
 //!
 //! **Copies and stores.** A node's record has a *generation* that rises when the node registers with another store. A
 //! placement remembers the generation of each of its nodes, and copies reported under it are recorded with that
@@ -38,7 +40,9 @@ mod level;
 mod listing;
 mod membership;
 mod open_upload;
+mod placed_on;
 mod read;
+mod receipt;
 mod record;
 mod removal;
 mod rename;
@@ -57,10 +61,12 @@ pub use copies::{KnownChunk, KnownPage, known_chunks};
 pub use level::list_level;
 pub use listing::list;
 pub use open_upload::list_uploads;
+pub use placed_on::{group_facts, groups_after, groups_on};
 pub use read::{
     Placing, Totals, allocation_state, cluster, creation_state, locate, needs_ticks, node, nodes, stat, time, totals,
 };
-pub use record::NodeRecord;
+pub use receipt::receipts;
+pub use record::{CopyChange, NodeRecord, ReceiptRecord};
 pub use resume::{OpenGroup, Resumption, locate_upload, resumption_state};
 pub use view::{Change, DamagedRecord, Overlay, Pairs, View};
 
@@ -70,7 +76,7 @@ use crate::refusal::Refusal;
 use crate::settings::ClusterSettings;
 use crate::time::ClusterTime;
 use crate::wire;
-use crate::wire::membership::LateReport;
+use crate::wire::membership::{LateReport, Receipt};
 use crate::wire::metadata::{
     AllocateGroup, ChangeSettings, CommitFile, CreateFile, DeleteFile, FileInfo, FoundUpload, MoveName, MovedName,
     ResumeUpload,
@@ -161,6 +167,15 @@ pub enum Command {
         /// What the client asked.
         request: MoveName,
     },
+    /// Records what became of orders.
+    RecordReceipts {
+        /// The node that executed them.
+        reporter: NodeId,
+        /// Its incarnation.
+        incarnation: Incarnation,
+        /// What it tells: at most [`crate::limit::RECEIPTS_PER_BEAT_MAX`].
+        receipts: Vec<Receipt>,
+    },
 }
 
 /// What an entry that was not refused answers.
@@ -181,7 +196,7 @@ pub enum Outcome {
     Committed(FileInfo),
     /// The name is gone.
     Deleted(FileInfo),
-    /// The late reports were dealt with: recorded, or of no more use.
+    /// The late reports, or receipts, were dealt with: recorded, or of no more use.
     Recorded {
         /// How many; always all of the entry.
         taken: u32,
@@ -262,6 +277,9 @@ impl fmt::Display for Command {
                 let (from, to) = (request.from.as_str(), request.to.as_str());
                 write!(f, "move {from:?} to {to:?} (request {})", request.request)
             }
+            Command::RecordReceipts { reporter, incarnation, receipts } => {
+                write!(f, "record {} receipts of node {reporter} (incarnation {incarnation})", receipts.len())
+            }
         }
     }
 }
@@ -293,6 +311,9 @@ fn execute<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Result<Outco
         Command::Delete { request } => removal::delete(draft, request),
         Command::RecordCopies { reporter, incarnation, reports } => {
             report::record_copies(draft, *reporter, *incarnation, reports)
+        }
+        Command::RecordReceipts { reporter, incarnation, receipts } => {
+            receipt::record(draft, *reporter, *incarnation, receipts)
         }
         Command::ChangeSettings { request } => membership::change_settings(draft, request),
         Command::Resume { request } => resume::resume(draft, request),

@@ -8,7 +8,7 @@ use dfs_actors::metrics_endpoint::{MetricsActor, MetricsArguments, MetricsSeat};
 use dfs_actors::namespace::{self, NamespaceActor, NamespaceArguments, NamespaceMessage};
 use dfs_actors::node_watcher::{self, NodeWatcher, WatcherArguments};
 use dfs_actors::raft_actor::{self, RaftActor, RaftArguments, RaftMessage};
-use dfs_actors::repair_scheduler::RepairScheduler;
+use dfs_actors::repair_scheduler::{RepairArguments, RepairScheduler};
 use dfs_actors::replicator::ReplicatorActor;
 use dfs_actors::seat::Seat;
 use dfs_actors::supervisor::{Child, Intensity, Strategy, Tree};
@@ -56,6 +56,7 @@ pub fn metadata(
     let namespace_seat = Seat::<NamespaceMessage>::new();
     let metrics = metrics(&entrance);
     let (repair_seat, watcher_seat) = (watcher.repair.0.clone(), namespace.watcher.0.clone());
+    let repair = RepairArguments { scope: watcher.scope.clone(), raft: watcher.raft.clone() };
     let entrance = {
         let (raft, watcher, namespace) = (raft_seat.clone(), watcher_seat.clone(), namespace_seat.clone());
         listener(entrance, move || {
@@ -68,7 +69,7 @@ pub fn metadata(
         intensity: INTENSITY,
         children: [
             Child::new("RaftActor", &raft_seat, move || (RaftActor, raft.clone())),
-            Child::new("RepairScheduler", &repair_seat, || (RepairScheduler, ())),
+            Child::new("RepairScheduler", &repair_seat, move || (RepairScheduler, repair.clone())),
             Child::new("NodeWatcher", &watcher_seat, move || (NodeWatcher, watcher.clone())),
             Child::new("NamespaceActor", &namespace_seat, move || (NamespaceActor, namespace.clone())),
             entrance,

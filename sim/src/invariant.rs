@@ -16,6 +16,7 @@ mod lives_are_told_apart;
 mod log_matching;
 pub mod losses;
 mod one_content;
+mod repair_keeps_copies;
 mod state_agreement;
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ use lives_are_told_apart::LivesAreToldApart;
 use log_matching::LogMatching;
 use losses::Losses;
 use one_content::OneContent;
+use repair_keeps_copies::RepairKeepsCopies;
 use state_agreement::StateAgreement;
 
 /// What must hold.
@@ -82,6 +84,7 @@ pub struct Invariants {
     one_content: OneContent,
     counted_copies_are_durable: CountedCopiesAreDurable,
     counted_copies_are_found: CountedCopiesAreFound,
+    repair_keeps_copies: RepairKeepsCopies,
     acknowledged_data_is_kept: AcknowledgedDataIsKept,
     bounded_queues: BoundedQueues,
 }
@@ -108,6 +111,7 @@ impl Invariants {
             one::<OneContent>(),
             one::<CountedCopiesAreDurable>(),
             one::<CountedCopiesAreFound>(),
+            one::<RepairKeepsCopies>(),
             one::<AcknowledgedDataIsKept>(),
             one::<BoundedQueues>(),
         ]
@@ -135,6 +139,7 @@ impl Invariants {
         judge(&mut self.one_content, &evidence, tally)?;
         judge(&mut self.counted_copies_are_durable, &evidence, tally)?;
         judge(&mut self.counted_copies_are_found, &evidence, tally)?;
+        judge(&mut self.repair_keeps_copies, &evidence, tally)?;
         judge(&mut self.acknowledged_data_is_kept, &evidence, tally)?;
         judge(&mut self.bounded_queues, &evidence, tally)
     }

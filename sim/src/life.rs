@@ -7,7 +7,7 @@
 use crate::cluster::{Cluster, Ending};
 use crate::history::Outcome;
 use crate::inspect::Depth;
-use crate::judgement::look_at_everything;
+use crate::judgement::{look_at_everything, until_replicated};
 use crate::random::Random;
 use crate::scenario::alive_tasks;
 use crate::stage::{RECOVERS, Stage};
@@ -78,6 +78,7 @@ pub async fn play(world: &mut SimWorld) -> Verdict {
         outcome
     };
     tokio::try_join!(futures_util::future::try_join_all(days), faults)?;
+    until_replicated(&stage, judge).await?;
     look_at_everything(judge).await?;
     stage.judge(&shared.oracle, Depth::Everything)?;
     let ending = if random.chance(500_000) { Ending::InOrder } else { Ending::AtOnce };

@@ -97,6 +97,12 @@ impl Stage {
         }
     }
 
+    /// What the world has destroyed.
+    #[must_use]
+    pub fn losses(&self) -> &Losses {
+        &self.losses
+    }
+
     /// Looks at every machine, and judges what it holds by all invariants.
     ///
     /// # Errors

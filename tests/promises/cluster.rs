@@ -202,11 +202,17 @@ pub fn finish(child: Child, patience: Duration) -> Output {
 
 /// Waits until a condition holds.
 #[track_caller]
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_within(PATIENCE, what, holds);
+}
+
+/// Waits until a condition holds, for so long.
+#[track_caller]
 #[allow(clippy::disallowed_methods, reason = "a test outside of any node")]
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+pub fn wait_within(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + patience;
     while !holds() {
-        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < end, "not within {patience:?}: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

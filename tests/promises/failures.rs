@@ -193,7 +193,7 @@ async fn a_client_cannot_act_as_a_storage_node() {
     let cluster = Cluster::shared();
     let writer = Writer::new(&cluster);
     let chunk = ChunkId { file: FileId(1_000_001), index: ChunkIndex(0) };
-    let request = WriteReplica { chunk, epoch: Epoch::FIRST, length: 10 };
+    let request = WriteReplica { chunk, epoch: Epoch::FIRST, length: 10, expected: None };
     let mut exchange = writer.peers.open(&writer.storage, Class::Bulk, &request, Writer::deadline()).await.unwrap();
     let answer: Result<WriteAnswer, _> = exchange.receive_message().await;
     assert!(matches!(answer, Err(CallError::Refused(Refusal::NotPermitted))), "{answer:?}");

@@ -13,6 +13,7 @@ mod metadata;
 mod metrics;
 mod names;
 mod operation;
+mod repair;
 mod security;
 mod slow;
 mod trees;

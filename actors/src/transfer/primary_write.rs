@@ -11,7 +11,7 @@
 //! 4. Once W copies are durable, the rest gets [`STRAGGLER_WAIT_MS`]; who is not done then is caught up by the
 //!    `ReplicatorActor` from the stored record.
 
-use super::copy::copy_to;
+use super::copy::{CopyJob, copy_to};
 use super::forward::{Forward, ForwardEvent};
 use super::intake::Intake;
 use super::{TransferError, Transfers};
@@ -147,7 +147,8 @@ async fn held(
         .replicas
         .iter()
         .map(|replica| async move {
-            copy_to(transfers, request.chunk, request.epoch, *replica, deadline).await.map(|_| replica.node)
+            let job = CopyJob { chunk: request.chunk, epoch: request.epoch, target: *replica, expected: None };
+            copy_to(transfers, job, deadline).await.map(|_| replica.node)
         })
         .collect();
     let mut patience = deadline.min(Instant::now() + patience_of(request));
@@ -208,7 +209,8 @@ struct Replication<'a> {
 impl<'a> Replication<'a> {
     fn open(transfers: &'a Transfers, request: &'a WriteChunk, deadline: Instant) -> Replication<'a> {
         let (sender, events) = mpsc::unbounded_channel();
-        let offer = WriteReplica { chunk: request.chunk, epoch: request.epoch, length: request.length };
+        let WriteChunk { chunk, epoch, length, .. } = *request;
+        let offer = WriteReplica { chunk, epoch, length, expected: None };
         let forwards = request
             .replicas
             .iter()

@@ -1,12 +1,14 @@
 //! A forwarded or copied chunk at a replica: stored while it arrives, with its CRCs checked.
 //!
-//! The sender (the primary, or the source of a copy) has checked the whole tree; this hop checks the CRC of every
-//! block against the trailer, and that the trailer is one tree.
+//! A primary that forwards has checked the whole tree; this hop checks the CRC of every block against the trailer, and
+//! that the trailer is one tree. A copy that repair makes says what its checksum must be: then the whole tree is
+//! computed here too, and the copy is read back before it is told of, also where it was held already.
 
 use super::intake::Intake;
+use super::read_back::read_back;
 use super::{TransferError, Transfers};
 use crate::chunk_store::BeginWrite;
-use dfs_core::checksum::BlockCrcs;
+use dfs_core::checksum::{BlockCrcs, ChunkHasher, ChunkSums, Digest};
 use dfs_core::limit::{CHUNK_BYTES_MAX, WRITE_PIECE_BYTES};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::chunk::{ReplicaWritten, WriteAnswer, WriteReplica, WriteTrailer};
@@ -42,24 +44,66 @@ async fn write(
     let begun = transfers.store.begin_write(request.chunk, request.epoch, request.length).await;
     let writer = match begun.map_err(Refusal::from)? {
         BeginWrite::Held(checksum) => {
+            if let Some(expected) = request.expected {
+                check_stored(transfers, request, expected).await?;
+            }
             exchange.send_message(&WriteAnswer::Held { checksum }).await?;
             return Ok(ReplicaWritten { checksum });
         }
         BeginWrite::Write(writer) => writer,
     };
     exchange.send_message(&WriteAnswer::Send).await?;
-    let mut crcs = BlockCrcs::new();
+    let mut passing = Passing::new(request.expected);
     let mut intake = Intake::new(writer);
     exchange.expect_payload(u64::from(request.length));
     while let Some(payload) = exchange.receive_payload(WRITE_PIECE_BYTES).await? {
-        crcs.update(&payload);
+        passing.update(&payload);
         intake.push(payload).await.map_err(Refusal::from)?;
     }
     let WriteTrailer { sums } = exchange.receive_message().await?;
     sums.check_shape().map_err(|_| Refusal::Malformed)?;
-    if crcs.finish() != (sums.length, sums.crcs.clone()) {
+    if !passing.agrees(&sums) {
         return Err(Refusal::ChecksumMismatch.into());
     }
     intake.seal(&sums).await.map_err(Refusal::from)?;
+    if let Some(expected) = request.expected {
+        check_stored(transfers, request, expected).await?;
+    }
     Ok(ReplicaWritten { checksum: sums.checksum() })
+}
+
+/// Reads back what is stored of the chunk.
+async fn check_stored(transfers: &Transfers, request: &WriteReplica, expected: Digest) -> Result<(), Refusal> {
+    read_back(transfers, request.chunk, request.epoch, expected).await.map(|_| ())
+}
+
+/// What is computed while the bytes pass.
+enum Passing {
+    /// Only what a hop checks.
+    Crcs(BlockCrcs),
+    /// The whole tree, whose checksum must be this one.
+    Tree(ChunkHasher, Digest),
+}
+
+impl Passing {
+    fn new(expected: Option<Digest>) -> Passing {
+        match expected {
+            None => Passing::Crcs(BlockCrcs::new()),
+            Some(expected) => Passing::Tree(ChunkHasher::new(), expected),
+        }
+    }
+
+    fn update(&mut self, payload: &[u8]) {
+        match self {
+            Passing::Crcs(crcs) => crcs.update(payload),
+            Passing::Tree(hasher, _) => hasher.update(payload),
+        }
+    }
+
+    fn agrees(self, sums: &ChunkSums) -> bool {
+        match self {
+            Passing::Crcs(crcs) => crcs.finish() == (sums.length, sums.crcs.clone()),
+            Passing::Tree(hasher, expected) => hasher.finish() == *sums && sums.checksum() == expected,
+        }
+    }
 }

@@ -1,10 +1,11 @@
 //! The changes of one entry while they are made: a view with the changes on top, and the counters.
 
 use super::Outcome;
+use super::group::GroupRecord;
 use super::record::{ClusterRecord, Counters, NodeRecord, Record, read};
 use super::view::{Change, Overlay, View};
 use super::{key, record};
-use crate::id::{DirectoryId, FileId, NodeId};
+use crate::id::{DirectoryId, FileId, GroupIndex, NodeId};
 use crate::refusal::Refusal;
 use crate::time::ClusterTime;
 
@@ -74,6 +75,32 @@ impl<'v, V: View> Draft<'v, V> {
     /// Removes what is at a key.
     pub fn delete(&mut self, key: Vec<u8>) {
         self.state.delete(key);
+    }
+
+    /// Puts the record of a group, and keeps the index of groups by node. Nothing else may put one.
+    pub fn put_group(&mut self, file: FileId, index: GroupIndex, group: &GroupRecord) -> Result<(), Stop<V::Error>> {
+        self.unlist(file, index, |node| group.holders().iter().all(|holder| holder.node != node))?;
+        for holder in group.holders() {
+            self.put(key::placed_on(holder.node, file, index), &());
+        }
+        self.put(key::group(file, index), group);
+        Ok(())
+    }
+
+    /// Removes a group, and what the index has of it. Nothing else may remove one.
+    pub fn delete_group(&mut self, file: FileId, index: GroupIndex) -> Result<(), Stop<V::Error>> {
+        self.unlist(file, index, |_| true)?;
+        self.delete(key::group(file, index));
+        Ok(())
+    }
+
+    /// Takes a group from those of the nodes that hold it as yet, where `goes` says so.
+    fn unlist(&mut self, file: FileId, index: GroupIndex, goes: impl Fn(NodeId) -> bool) -> Result<(), Stop<V::Error>> {
+        let known = self.get::<GroupRecord>(&key::group(file, index))?;
+        for holder in known.iter().flat_map(GroupRecord::holders).filter(|holder| goes(holder.node)) {
+            self.delete(key::placed_on(holder.node, file, index));
+        }
+        Ok(())
     }
 
     /// What the cluster is. Before it is initialised nothing else is possible.

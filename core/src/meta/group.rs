@@ -6,7 +6,7 @@
 
 use super::record::Record;
 use crate::checksum::Digest;
-use crate::id::{Epoch, NodeId};
+use crate::id::{Epoch, Incarnation, NodeId};
 use crate::mask::ChunkMask;
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +44,10 @@ pub struct Holder {
     /// The generation of the store that has them.
     pub generation: u32,
     pub held: ChunkMask,
+    /// Those that were read back and checked while its node lived its life `verified_in`: they count for verified as
+    /// long as that is its present one, see [`Holder::verified_by`].
     pub verified: ChunkMask,
+    pub verified_in: Incarnation,
 }
 
 impl GroupRecord {
@@ -125,11 +128,43 @@ impl GroupRecord {
             }
         }
     }
+
+    /// Notes that a node, in this life, has read back and checked its copy of the chunk at `slot`, which counts.
+    pub fn verify(&mut self, slot: u32, placed: PlacedNode, incarnation: Incarnation) {
+        let counts = |holder: &&mut Holder| holder.is_on(placed) && holder.held.has(slot);
+        if let Some(holder) = self.holders.iter_mut().find(counts) {
+            holder.verified = holder.verified_by(incarnation).union(ChunkMask::of(slot));
+            holder.verified_in = incarnation;
+        }
+    }
+
+    /// Counts a node's copy of the chunk at `slot` no more. Answers whether it was recorded.
+    pub fn remove_copy(&mut self, slot: u32, node: NodeId) -> bool {
+        let mask = ChunkMask::of(slot);
+        let Some(holder) = self.holders.iter_mut().find(|holder| holder.node == node && holder.held.has(slot)) else {
+            return false;
+        };
+        holder.held = holder.held.without(mask);
+        holder.verified = holder.verified.without(mask);
+        self.holders.retain(|holder| !holder.held.is_empty());
+        true
+    }
 }
 
 impl Holder {
     fn new(placed: PlacedNode, held: ChunkMask) -> Holder {
-        Holder { node: placed.node, generation: placed.generation, held, verified: ChunkMask::EMPTY }
+        let PlacedNode { node, generation } = placed;
+        Holder { node, generation, held, verified: ChunkMask::EMPTY, verified_in: Incarnation(0) }
+    }
+
+    /// Whether these copies are on that node's store of that generation.
+    pub fn is_on(&self, placed: PlacedNode) -> bool {
+        self.node == placed.node && self.generation == placed.generation
+    }
+
+    /// The copies that were verified in this life of the node.
+    pub fn verified_by(&self, incarnation: Incarnation) -> ChunkMask {
+        if self.verified_in == incarnation { self.verified } else { ChunkMask::EMPTY }
     }
 }
 

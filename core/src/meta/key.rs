@@ -16,6 +16,8 @@ const NODE: u8 = 0x07;
 const REQUEST: u8 = 0x08;
 const REQUEST_AGE: u8 = 0x09;
 const OPEN_UPLOAD: u8 = 0x10;
+const PLACED_ON: u8 = 0x20;
+const RECEIPT: u8 = 0x21;
 
 /// The record of the cluster id and the settings.
 pub const CLUSTER: [u8; 2] = [SINGLE, 0x01];
@@ -137,6 +139,47 @@ pub fn parse_request_age(key: &[u8]) -> Option<(ClusterTime, RequestId)> {
     Some((ClusterTime(at), RequestId(request)))
 }
 
+/// That a node has copies of a group; or, with the least group, a bound of a scan. There is one for each copy of a
+/// group, so its numbers are as short as they can be.
+pub fn placed_on(node: NodeId, file: FileId, group: GroupIndex) -> Vec<u8> {
+    let mut key = vec![PLACED_ON];
+    for number in [node.0, file.0, u64::from(group.0)] {
+        put_short(&mut key, number);
+    }
+    key
+}
+
+/// Where the groups of a node end (exclusive).
+pub fn placed_on_end(node: NodeId) -> Vec<u8> {
+    let mut key = vec![PLACED_ON];
+    match node.0.checked_add(1) {
+        Some(next) => put_short(&mut key, next),
+        None => key[0] += 1,
+    }
+    key
+}
+
+/// The group that a node has copies of.
+pub fn parse_placed_on(key: &[u8]) -> Option<(FileId, GroupIndex)> {
+    let (_, rest) = take_short(key.strip_prefix(&[PLACED_ON])?)?;
+    let (file, rest) = take_short(rest)?;
+    let (group, rest) = take_short(rest)?;
+    rest.is_empty().then_some((FileId(file), GroupIndex(u32::try_from(group).ok()?)))
+}
+
+/// The receipt of this number.
+pub fn receipt(number: u64) -> Vec<u8> {
+    numbered(RECEIPT, number)
+}
+
+/// Where the receipts end (exclusive).
+pub const RECEIPTS_END: [u8; 1] = [RECEIPT + 1];
+
+/// The number of a receipt.
+pub fn parse_receipt(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.strip_prefix(&[RECEIPT])?.try_into().ok()?))
+}
+
 /// The component of a tree key; a directory's ends with its slash.
 pub fn parse_entry(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(key.get(TREE_PREFIX_BYTES..)?).ok()
@@ -147,4 +190,45 @@ fn numbered(table: u8, number: u64) -> Vec<u8> {
     key.push(table);
     key.extend_from_slice(&number.to_be_bytes());
     key
+}
+
+/// Appends a number: how many bytes it has, then these, the highest first. The order of keys is the order of numbers.
+fn put_short(key: &mut Vec<u8>, number: u64) {
+    let bytes = number.to_be_bytes();
+    let skipped = number.leading_zeros() as usize / 8;
+    key.push((bytes.len() - skipped) as u8);
+    key.extend_from_slice(&bytes[skipped..]);
+}
+
+/// The number at the beginning, and what follows it.
+fn take_short(key: &[u8]) -> Option<(u64, &[u8])> {
+    let (count, rest) = key.split_first()?;
+    let (digits, rest) = rest.split_at_checked(usize::from(*count))?;
+    let start = size_of::<u64>().checked_sub(digits.len())?;
+    let mut bytes = [0; size_of::<u64>()];
+    bytes[start..].copy_from_slice(digits);
+    Some((u64::from_be_bytes(bytes), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_groups_of_a_node_are_in_the_order_of_their_numbers(
+            a: (u8, u64, u16), b: (u8, u64, u16), shifts: (u32, u32),
+        ) {
+            let place = |(node, file, group): (u8, u64, u16), shift: u32| {
+                (NodeId(node.into()), FileId(file >> (shift % 64)), GroupIndex(group.into()))
+            };
+            let (a, b) = (place(a, shifts.0), place(b, shifts.1));
+            let key = |(node, file, group)| placed_on(node, file, group);
+            prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
+            prop_assert_eq!(parse_placed_on(&key(a)), Some((a.1, a.2)));
+            prop_assert!(key(a) < placed_on_end(a.0));
+            prop_assert!(a.0 >= b.0 || placed_on_end(a.0) <= key(b));
+        }
+    }
 }

@@ -111,8 +111,8 @@ fn locations<V: View>(
     }
     let mut holders = Vec::new();
     for holder in group.holders() {
-        if generations.counts(view, holder)? {
-            holders.push(GroupHolder { node: holder.node, held: holder.held, verified: holder.verified });
+        if let Some(verified) = generations.verified(view, holder)? {
+            holders.push(GroupHolder { node: holder.node, held: holder.held, verified });
         }
     }
     Ok(GroupLocations { group: index, epoch: group.current().epoch, chunks, holders })

@@ -4,13 +4,17 @@
 //! [`DamagedRecord`], never a panic.
 
 use super::view::{DamagedRecord, View};
-use crate::id::{BootId, ChunkIndex, ClusterId, DirectoryId, FileId, Incarnation, NodeId, StoreId, UploadNonce};
+use crate::checksum::Digest;
+use crate::id::{
+    BootId, ChunkId, ChunkIndex, ClusterId, DirectoryId, Epoch, FileId, Incarnation, NodeId, StoreId, UploadNonce,
+};
 use crate::limit::{CHUNKS_PER_GROUP, GROUPS_AHEAD_MAX, VERSION_GRACE_MS};
 use crate::name::FileName;
 use crate::settings::ClusterSettings;
 use crate::time::{ClusterTime, WallTime};
 use crate::unit::ChunkSize;
 use crate::wire;
+use crate::wire::membership::CopyReason;
 use crate::wire::metadata::{FileInfo, MovedName};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -91,6 +95,12 @@ pub struct Counters {
     pub oldest_request: ClusterTime,
     /// Answers given before this time may have been forgotten.
     pub forgotten_before: ClusterTime,
+    /// The number of the next receipt.
+    pub next_receipt: u64,
+    /// Copies that repair has made, and that were counted.
+    pub copies_made: u64,
+    /// Receipts that told of nothing that counts any more.
+    pub receipts_passed_over: u64,
     /// When the last of the replaced versions stops being readable.
     pub graces_end: ClusterTime,
 }
@@ -109,6 +119,9 @@ impl Default for Counters {
             request_bytes: 0,
             oldest_request: ClusterTime::default(),
             forgotten_before: ClusterTime::default(),
+            next_receipt: 0,
+            copies_made: 0,
+            receipts_passed_over: 0,
             graces_end: ClusterTime::default(),
         }
     }
@@ -290,6 +303,41 @@ pub struct RequestRecord {
     pub answer: Answer,
 }
 
+/// What a finished order has changed about the copies of a chunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptRecord {
+    /// When it was recorded.
+    pub at: ClusterTime,
+    /// The chunk.
+    pub chunk: ChunkId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The node that read it, and told.
+    pub source: NodeId,
+    /// What changed.
+    pub change: CopyChange,
+}
+
+/// A change of where a chunk is. Append-only once released.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CopyChange {
+    /// A copy was made, and counts.
+    Made {
+        /// The node that has it.
+        target: NodeId,
+        /// Whose copy it took the place of.
+        replaced: Option<NodeId>,
+        /// Why it was made.
+        reason: CopyReason,
+        /// Its checksum as it was read back at the target.
+        read_back: Digest,
+    },
+    /// The source does not have its copy: it counts no more.
+    Missing,
+    /// The source has other bytes than it should: its copy counts no more, and stays where it is.
+    Damaged,
+}
+
 /// What can be kept. Append-only once released.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
@@ -331,6 +379,10 @@ impl Record for FileRecord {
 
 impl Record for NodeRecord {
     const KIND: &'static str = "node";
+}
+
+impl Record for ReceiptRecord {
+    const KIND: &'static str = "receipt";
 }
 
 impl Record for RequestRecord {

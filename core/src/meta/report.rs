@@ -137,7 +137,7 @@ pub fn take<V: View>(
                 told.record(&mut group, open, record.chunk_size)?;
             }
         }
-        draft.put(own, &group);
+        draft.put_group(file, report.group, &group)?;
     }
     if !reports.is_empty() {
         open.progress = draft.counters.time;
@@ -203,7 +203,7 @@ fn take_late<V: View>(draft: &mut Draft<'_, V>, report: &LateReport) -> Result<(
         }
     };
     if taken.is_ok() {
-        draft.put(group_key, &group);
+        draft.put_group(report.chunk.file, report.chunk.index.group(), &group)?;
         if matches!(record.state, FileState::Open(_)) {
             draft.put(file_key, &record);
         }

@@ -9,6 +9,8 @@ mod membership;
 mod model;
 mod oracle;
 mod overlay;
+mod placed_on;
+mod receipts;
 mod removal;
 mod rename;
 mod reports;

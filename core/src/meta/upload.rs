@@ -48,7 +48,7 @@ pub fn create<V: View>(
     let group = placed.map(|nodes| GroupRecord::new(Epoch::FIRST, nodes));
     let first_group = group.as_ref().map(|group| allocation(GroupIndex(0), group, replication));
     if let Some(group) = &group {
-        draft.put(key::group(file, GroupIndex(0)), group);
+        draft.put_group(file, GroupIndex(0), group)?;
     }
     draft.put(key::file(file), &record);
     draft.put(key::nonce(request.nonce), &file);
@@ -103,7 +103,7 @@ pub fn allocate<V: View>(
                 }
             };
             open.progress = draft.counters.time;
-            draft.put(key::group(request.file, request.group), &group);
+            draft.put_group(request.file, request.group, &group)?;
             group
         }
     };
@@ -150,7 +150,7 @@ pub fn commit<V: View>(draft: &mut Draft<'_, V>, request: &CommitFile) -> Result
     let expected = record.chunk_size.chunk_count(request.size);
     let unreached = u32::try_from(group_count(expected)).map_or(open.groups, |first| first.min(open.groups));
     for group in unreached..open.groups {
-        draft.delete(key::group(request.file, GroupIndex(group)));
+        draft.delete_group(request.file, GroupIndex(group))?;
     }
     if let Some(replaced) = replaced {
         version::retire(draft, replaced, &open.name)?;

@@ -43,6 +43,9 @@ pub struct WriteReplica {
     pub epoch: Epoch,
     /// Bytes of payload that will follow.
     pub length: u32,
+    /// What its checksum must be, as metadata knows it: the replica then checks the whole tree, reads what it has
+    /// stored back, and checks that too. Without it, the sender has just checked the tree.
+    pub expected: Option<Digest>,
 }
 
 /// Whether the payload is wanted.

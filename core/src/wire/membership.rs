@@ -78,6 +78,8 @@ pub struct BeatAnswer {
     pub members: Vec<NodeAddress>,
     /// How many of the beat's late reports were taken; the rest is to be sent again.
     pub reports_taken: u32,
+    /// How many of the beat's receipts were taken; the rest is to be sent again.
+    pub receipts_taken: u32,
     /// Work for the node.
     pub orders: Vec<Order>,
     /// The cluster's settings, which may have changed.
@@ -114,7 +116,9 @@ pub enum OrderTask {
         /// Its checksum, which source and target verify.
         checksum: Digest,
         /// Where the copy goes.
-        target: NodeAddress,
+        address: SocketAddr,
+        /// Whose it will be, and why.
+        copy: CopyOrder,
     },
     /// Read a chunk back and check its whole tree.
     Verify {
@@ -127,7 +131,31 @@ pub enum OrderTask {
     },
 }
 
-/// Proof of a finished order.
+/// Whose a copy will be, and why it is made: what an order and its receipt share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyOrder {
+    /// The node that gets the copy.
+    pub target: NodeId,
+    /// The life of its process that the order is for: what it takes counts only in this one.
+    pub incarnation: Incarnation,
+    /// Whose copy this one takes the place of, where that one is given up.
+    pub replaces: Option<NodeId>,
+    /// Why it is made.
+    pub reason: CopyReason,
+}
+
+/// Why a copy is made. Append-only once released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CopyReason {
+    /// A node that held one is dead.
+    NodeDead,
+    /// A node that held one came with another store.
+    StoreLost,
+    /// There were never as many as wanted, or one was found damaged.
+    TooFew,
+}
+
+/// How an order ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The order that it answers.
@@ -136,12 +164,28 @@ pub struct Receipt {
     pub chunk: ChunkId,
     /// Its epoch.
     pub epoch: Epoch,
-    /// The node that read the chunk.
-    pub source: NodeId,
-    /// The node that now holds a checked copy.
-    pub target: NodeId,
-    /// The checksum as it was read back at the target.
-    pub read_back: Digest,
+    /// The copy that was ordered; nothing if the node was to verify its own.
+    pub copy: Option<CopyOrder>,
+    /// What became of it.
+    pub outcome: OrderOutcome,
+}
+
+/// What became of an order. Append-only once released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OrderOutcome {
+    /// It is done: this is the checksum of the chunk as it was read back, at the target if it was copied.
+    Done {
+        /// The checksum.
+        read_back: Digest,
+    },
+    /// The node that was to read the chunk does not have it.
+    SourceMissing,
+    /// The node that was to read the chunk has other bytes than it should.
+    SourceDamaged,
+    /// The target did not take the copy in time.
+    TargetFailed,
+    /// The target holds other bytes for this chunk and epoch, or a copy that is damaged.
+    TargetConflicts,
 }
 
 impl Request for Register {

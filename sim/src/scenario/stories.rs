@@ -9,6 +9,7 @@ mod guards;
 mod health;
 mod metadata;
 mod names;
+mod repair;
 mod stopping;
 mod uploads;
 
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Story> {
         health::all(),
         disks::all(),
         stopping::all(),
+        repair::all(),
         guards::all(),
     ];
     parts.concat()

@@ -9,7 +9,7 @@ use dfs_actors::raft::inspect::{self, StoredLog};
 use dfs_core::id::{ChunkIndex, FileId, GroupIndex, NodeId, Role};
 use dfs_core::limit::CHUNKS_PER_GROUP;
 use dfs_core::name::FileName;
-use dfs_core::wire::metadata::{FileTarget, GroupLocations, Health};
+use dfs_core::wire::metadata::{FileTarget, GroupHolder, GroupLocations, Health};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -72,6 +72,23 @@ impl<'t> Telling<'t> {
                         .all(|slot| group.holders.iter().filter(|holder| holder.held.has(slot)).count() >= copies)
                 };
                 groups.iter().all(full).then_some(())
+            },
+        )
+        .await
+    }
+
+    /// Each chunk comes to have just so many copies, none of them on those nodes, and all of them verified if repair has
+    /// touched it.
+    pub(super) async fn repaired(&mut self, name: &'static str, copies: usize, without: &[NodeName]) -> Verdict {
+        self.until(
+            || format!("{name} does not have just {copies} verified copies of each chunk"),
+            async |telling| {
+                let (_, groups) = telling.locate(name).await.ok()?;
+                let is_whole = |(held, verified): (Vec<NodeId>, Vec<NodeId>)| {
+                    let is_verified = verified.is_empty() || verified == held;
+                    held.len() == copies && is_verified && without.iter().all(|node| !held.contains(&node.id))
+                };
+                groups.iter().flat_map(holders).all(is_whole).then_some(())
             },
         )
         .await
@@ -151,4 +168,16 @@ impl<'t> Telling<'t> {
         }
         Ok((info.file, groups))
     }
+}
+
+/// For each chunk of a group, the nodes that hold it, and those that have verified it.
+pub(super) fn holders(group: &GroupLocations) -> Vec<(Vec<NodeId>, Vec<NodeId>)> {
+    let of = |slot: u32| {
+        let with = |verified: bool| {
+            let has = |holder: &&GroupHolder| if verified { holder.verified.has(slot) } else { holder.held.has(slot) };
+            group.holders.iter().filter(has).map(|holder| holder.node).collect()
+        };
+        (with(false), with(true))
+    };
+    (0..group.chunks.len() as u32).map(of).collect()
 }

@@ -1,5 +1,6 @@
 //! Tells a story to a cluster.
 
+use super::ask::holders;
 use super::step::{Errand, Somebody, Step};
 use super::{Story, Who};
 use crate::cluster::{Cluster, ClusterShape, Ending, NodeName};
@@ -276,6 +277,15 @@ impl<'t> Telling<'t> {
                 Ok(())
             }
             Step::Copies(name, copies) => self.copies(name, copies).await,
+            Step::Repaired(name, copies, without) => {
+                let without = self.resolve(without).await?;
+                self.repaired(name, copies, &without).await
+            }
+            Step::CopiesAtMost(name, copies) => {
+                let (_, groups) = self.locate(name).await?;
+                let most = groups.iter().flat_map(holders).map(|(held, _)| held.len()).max().unwrap_or(0);
+                require(most <= copies, || format!("a chunk of {name} has {most} copies"))
+            }
             Step::Healthy(who, health) => {
                 for node in self.resolve(who).await? {
                     self.healthy(node, health).await?;

@@ -100,6 +100,11 @@ pub(super) enum Step {
     Listed(&'static str, &'static [&'static str]),
     /// Metadata comes to count at least so many copies of each chunk of the file.
     Copies(&'static str, usize),
+    /// Metadata comes to count just so many copies of each chunk of the file, none of them on that node, and all of them
+    /// verified if repair has touched it.
+    Repaired(&'static str, usize, Who),
+    /// Metadata counts at most so many copies of each chunk of the file.
+    CopiesAtMost(&'static str, usize),
     /// A storage node comes to have that health.
     Healthy(Who, Health),
     /// Storage nodes have one of these healths for so long.

@@ -327,6 +327,19 @@ impl Story {
         self.then(Step::Copies(name, copies))
     }
 
+    /// Within a minute metadata counts just so many copies of each chunk of the file, none of them on that node, and all
+    /// of them verified if repair has touched it.
+    #[must_use]
+    pub fn expect_repaired(self, name: &'static str, copies: usize, without: Who) -> Story {
+        self.then(Step::Repaired(name, copies, without))
+    }
+
+    /// Metadata counts at most so many copies of each chunk of the file.
+    #[must_use]
+    pub fn expect_copies_at_most(self, name: &'static str, copies: usize) -> Story {
+        self.then(Step::CopiesAtMost(name, copies))
+    }
+
     /// Within a minute a storage node is seen so by the leader.
     #[must_use]
     pub fn expect_health(self, who: Who, health: Health) -> Story {

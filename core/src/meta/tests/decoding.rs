@@ -1,9 +1,12 @@
 //! Decoders take exactly what encoders write, and refuse everything else without a panic.
 
 use super::super::group::{GroupRecord, PlacedNode};
-use super::super::record::{ClusterRecord, Counters, DirectoryRecord, FileRecord, NodeRecord, Record, RequestRecord};
+use super::super::record::{
+    ClusterRecord, Counters, DirectoryRecord, FileRecord, NodeRecord, ReceiptRecord, Record, RequestRecord,
+};
 use super::*;
 use crate::id::DirectoryId;
+use crate::repair::GroupPlace;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -19,6 +22,7 @@ fn decode_all(bytes: &[u8]) {
     let _ = FileRecord::from_bytes(b"", bytes);
     let _ = NodeRecord::from_bytes(b"", bytes);
     let _ = RequestRecord::from_bytes(b"", bytes);
+    let _ = ReceiptRecord::from_bytes(b"", bytes);
     if let Ok(mut group) = GroupRecord::from_bytes(b"", bytes) {
         for slot in 0..16 {
             let _ = (group.placement_of(slot).is_some(), group.checksum(slot));
@@ -36,6 +40,8 @@ fn full_machine() -> Machine {
     machine.upload("d/e/f", 3);
     machine.upload("g", 1);
     machine.delete(1, by_name("g")).unwrap();
+    machine.register(3, 4, 3).unwrap();
+    super::receipts::copy(&mut machine, FileId(2), 0, 3, 2);
     let old = machine.upload("h", 1).file;
     let new = machine.open_over(2, "h");
     machine.commit(commit_request(new, 2, 0, vec![])).unwrap();
@@ -88,6 +94,9 @@ proptest! {
             let _ = locate(&machine.state, &LocateGroups { file: FileId(file), first: GroupIndex(0), limit: 9 });
             let _ = stat(&machine.state, &FileTarget::Id(FileId(file)));
         }
+        let places: Vec<GroupPlace> = groups_after(&machine.state, None, 100).unwrap_or_default();
+        let _ = (group_facts(&machine.state, &places), groups_on(&machine.state, NodeId(1), None, 100));
+        let _ = receipts(&machine.state, None, 100);
         for entry in &machine.log {
             if let Ok(change) = apply(&machine.state, entry) {
                 machine.state.write(change.changes);

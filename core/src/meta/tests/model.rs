@@ -2,8 +2,10 @@
 
 use super::super::record::Answer;
 use super::*;
+use crate::id::ChunkId;
 use crate::limit::{REQUEST_KEPT_MS, VERSION_GRACE_MS};
 use crate::mask::ChunkMask;
+use crate::wire::membership::{OrderOutcome, Receipt};
 use crate::wire::metadata::{ChunkLocation, GroupHolder, ResumedUpload, UploadDifference};
 use std::collections::BTreeSet;
 
@@ -49,6 +51,7 @@ pub struct Chunk {
     length: u32,
     checksum: Digest,
     holders: BTreeSet<NodeId>,
+    verified: BTreeSet<NodeId>,
 }
 
 const QUORUM: usize = 2;
@@ -298,6 +301,58 @@ impl Model {
         }
     }
 
+    /// Receipts of a node in its only life.
+    pub fn record_receipts(&mut self, reporter: NodeId, receipts: &[Receipt]) {
+        for receipt in receipts {
+            let upload = self.uploads.get_mut(&receipt.chunk.file).filter(|upload| upload.state != State::Deleted);
+            let chunk = upload.and_then(|upload| upload.chunks.get_mut(&receipt.chunk.index.0));
+            let Some(chunk) = chunk.filter(|chunk| chunk.epoch == receipt.epoch.0) else { continue };
+            match (receipt.outcome, receipt.copy) {
+                (OrderOutcome::Done { read_back }, _) if read_back != chunk.checksum => {}
+                (OrderOutcome::Done { .. }, Some(copy)) if copy.target.0 > self.nodes => {}
+                (OrderOutcome::Done { .. }, copy) => {
+                    if let Some(copy) = copy {
+                        let is_new = chunk.holders.insert(copy.target);
+                        chunk.verified.insert(copy.target);
+                        let replaced = copy.replaces.filter(|node| *node != copy.target);
+                        if let Some(replaced) = replaced.filter(|_| is_new || chunk.holders.len() > 3) {
+                            chunk.holders.remove(&replaced);
+                        }
+                    }
+                    chunk.verified.insert(reporter);
+                }
+                (OrderOutcome::SourceMissing | OrderOutcome::SourceDamaged, _) if chunk.holders.len() > 1 => {
+                    chunk.holders.remove(&reporter);
+                }
+                _ => {}
+            }
+            chunk.verified = &chunk.verified & &chunk.holders;
+        }
+    }
+
+    /// Every known chunk, with its epoch and its checksum.
+    pub fn known(&self) -> impl Iterator<Item = (ChunkId, u32, Digest)> {
+        let of = |(file, upload): (&FileId, &Upload)| {
+            let file = *file;
+            let one = move |(index, chunk): (&u32, &Chunk)| {
+                (ChunkId { file, index: ChunkIndex(*index) }, chunk.epoch, chunk.checksum)
+            };
+            upload.chunks.iter().map(one).collect::<Vec<_>>()
+        };
+        self.uploads.iter().flat_map(of)
+    }
+
+    /// All that a node has copies of.
+    pub fn placed_on(&self) -> BTreeSet<(NodeId, FileId, u32)> {
+        let mut all = BTreeSet::new();
+        for (file, upload) in &self.uploads {
+            for (index, chunk) in &upload.chunks {
+                all.extend(chunk.holders.iter().map(|node| (*node, *file, index / 16)));
+            }
+        }
+        all
+    }
+
     /// The bytes of a version that can be read.
     pub fn readable(&self, file: FileId) -> Option<u64> {
         match self.uploads.get(&file)?.state {
@@ -371,22 +426,27 @@ impl Upload {
             return Err(Refusal::BadReport);
         }
         let holders = told.holders.iter().copied().collect();
-        let chunk = Chunk { epoch: epoch.0, length: told.length, checksum: told.checksum, holders };
+        let verified = BTreeSet::new();
+        let chunk = Chunk { epoch: epoch.0, length: told.length, checksum: told.checksum, holders, verified };
         self.chunks.insert(told.index.0, chunk);
         Ok(())
     }
 
     fn locate(&self, group: GroupIndex) -> GroupLocations {
-        let mut held = BTreeMap::<NodeId, ChunkMask>::new();
+        let mut held = BTreeMap::<NodeId, (ChunkMask, ChunkMask)>::new();
         let mut chunks = Vec::new();
         for (index, chunk) in self.chunks.range(group.chunk(0).0..=group.chunk(15).0) {
             chunks.push(ChunkLocation { epoch: Epoch(chunk.epoch), checksum: chunk.checksum });
             for node in &chunk.holders {
-                let mask = held.entry(*node).or_default();
-                *mask = mask.union(ChunkMask::of(ChunkIndex(*index).slot()));
+                let slot = ChunkMask::of(ChunkIndex(*index).slot());
+                let (held, verified) = held.entry(*node).or_default();
+                *held = held.union(slot);
+                if chunk.verified.contains(node) {
+                    *verified = verified.union(slot);
+                }
             }
         }
-        let holder = |(node, held)| GroupHolder { node, held, verified: ChunkMask::EMPTY };
+        let holder = |(node, (held, verified))| GroupHolder { node, held, verified };
         let (epoch, _) = self.groups[group.0 as usize].current();
         GroupLocations { group, epoch, chunks, holders: held.into_iter().map(holder).collect() }
     }

@@ -3,6 +3,7 @@
 use super::model::{Model, State};
 use super::*;
 use crate::id::ChunkId;
+use crate::wire::membership::{CopyOrder, CopyReason, OrderMark, OrderOutcome, Receipt};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -24,6 +25,7 @@ enum Step {
     Move { request: u8, from: usize, to: usize },
     Resume { nonce: u8, name: usize, sized: bool, replace: bool },
     Late { nonce: u8, reports: Vec<Reports> },
+    Receipts { reporter: u64, told: Vec<Told> },
     Again { step: prop::sample::Index },
     Wait { minutes: u64 },
 }
@@ -33,6 +35,22 @@ enum Step {
 struct Reports {
     fitted: bool,
     report: GroupReport,
+}
+
+/// One receipt; its chunk is one that is known, if there is any.
+#[derive(Clone, Debug)]
+struct Told {
+    chunk: prop::sample::Index,
+    epoch: Option<u32>,
+    copy: Option<(u64, Option<u64>)>,
+    outcome: u8,
+}
+
+fn receipts() -> impl Strategy<Value = Vec<Told>> {
+    let epoch = prop_oneof![9 => Just(None), 1 => (1_u32..4).prop_map(Some)];
+    let copy = prop::option::weighted(0.8, (1..=NODES + 1, prop::option::of(1..=NODES)));
+    let one = (any::<prop::sample::Index>(), epoch, copy, 0_u8..10);
+    vec(one.prop_map(|(chunk, epoch, copy, outcome)| Told { chunk, epoch, copy, outcome }), 0..4)
 }
 
 fn placement() -> impl Strategy<Value = Vec<NodeId>> {
@@ -74,6 +92,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_u8..6, 0..PLACES.len(), 0..PLACES.len())
             .prop_map(|(request, from, to)| Step::Move { request, from, to }),
         3 => (0_u8..4, reports()).prop_map(|(nonce, reports)| Step::Late { nonce, reports }),
+        4 => (1..=NODES, receipts()).prop_map(|(reporter, told)| Step::Receipts { reporter, told }),
         4 => any::<prop::sample::Index>().prop_map(|step| Step::Again { step }),
         1 => (1_u64..10).prop_map(|minutes| Step::Wait { minutes }),
     ]
@@ -138,9 +157,34 @@ fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
             let reports = told(*nonce, reports).iter().flat_map(late).collect();
             Command::RecordCopies { reporter: NodeId(1), incarnation: Incarnation(1), reports }
         }
+        Step::Receipts { reporter, told } => {
+            let receipts = told.iter().filter_map(|told| receipt(told, model)).collect();
+            Command::RecordReceipts { reporter: NodeId(*reporter), incarnation: Incarnation(1), receipts }
+        }
         Step::Again { step } => log[step.index(log.len())].command.clone(),
         Step::Wait { .. } => Command::Tick,
     }
+}
+
+/// The receipt of some known chunk.
+fn receipt(told: &Told, model: &Model) -> Option<Receipt> {
+    let known: Vec<(ChunkId, u32, Digest)> = model.known().collect();
+    let (chunk, epoch, checksum) = *known.get(told.chunk.index(known.len().max(1)))?;
+    let copy = told.copy.map(|(target, replaces)| CopyOrder {
+        target: NodeId(target),
+        incarnation: Incarnation(1),
+        replaces: replaces.map(NodeId),
+        reason: CopyReason::NodeDead,
+    });
+    let outcome = match told.outcome {
+        0..=5 => OrderOutcome::Done { read_back: checksum },
+        6 => OrderOutcome::Done { read_back: Digest::of(b"other") },
+        7 => OrderOutcome::SourceMissing,
+        8 => OrderOutcome::SourceDamaged,
+        _ => OrderOutcome::TargetFailed,
+    };
+    let mark = OrderMark { term: 1, index: 1 };
+    Some(Receipt { mark, chunk, epoch: Epoch(told.epoch.unwrap_or(epoch)), copy, outcome })
 }
 
 fn expected(model: &mut Model, command: &Command) -> Result<Outcome, Refusal> {
@@ -153,6 +197,10 @@ fn expected(model: &mut Model, command: &Command) -> Result<Outcome, Refusal> {
         Command::RecordCopies { reports, .. } => {
             model.record_copies(reports);
             Ok(Outcome::Recorded { taken: reports.len() as u32 })
+        }
+        Command::RecordReceipts { reporter, receipts, .. } => {
+            model.record_receipts(*reporter, receipts);
+            Ok(Outcome::Recorded { taken: receipts.len() as u32 })
         }
         Command::Resume { request } => model.resume(request).map(Outcome::Resumed),
         Command::Register { .. } => Ok(Outcome::Registered { incarnation: Incarnation(1) }),
@@ -178,6 +226,10 @@ fn check(machine: &Machine, model: &Model) -> Result<(), TestCaseError> {
         });
         prop_assert_eq!(located, model.locate(*file), "file {}", file);
     }
+    let of = |node: u64| groups_on(&machine.state, NodeId(node), None, 100).unwrap();
+    let listed =
+        (0..NODES + 2).flat_map(|node| of(node).into_iter().map(move |(file, group)| (NodeId(node), file, group.0)));
+    prop_assert_eq!(listed.collect::<std::collections::BTreeSet<_>>(), model.placed_on());
     let totals = totals(&machine.state).unwrap();
     let open = model.uploads.values().filter(|upload| upload.state == State::Open).count();
     prop_assert_eq!(totals.files, visible.len() as u64);

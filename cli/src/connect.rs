@@ -114,7 +114,7 @@ impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Failure {
         let exit = match &error {
             ClientError::ChunkUnreadable { .. } => Exit::Integrity,
-            ClientError::Source(_) | ClientError::SourceSize { .. } | ClientError::Sink(_) => Exit::LocalFile,
+            ClientError::Source(_) | ClientError::Sink(_) => Exit::LocalFile,
             ClientError::Settings { .. } => Exit::Usage,
             ClientError::Bind(_) | ClientError::Stopped => Exit::Failure,
             other => match other.kind() {
@@ -123,6 +123,7 @@ impl From<ClientError> for Failure {
                 ErrorKind::AlreadyExists => Exit::AlreadyExists,
                 ErrorKind::Refused | ErrorKind::Storage => Exit::Refused,
                 ErrorKind::Local => Exit::Failure,
+                ErrorKind::Changed => Exit::SourceChanged,
             },
         };
         Failure::new(exit, error)

@@ -24,13 +24,15 @@ pub enum Exit {
     Integrity = 7,
     /// A local file cannot be read or written.
     LocalFile = 8,
+    /// A local file changed while it was uploaded.
+    SourceChanged = 9,
     /// It was interrupted (Ctrl-C or SIGTERM).
     Interrupted = 130,
 }
 
 impl Exit {
     /// Every code, with what it means, in rising order.
-    pub const ALL: [(Exit, &'static str); 10] = [
+    pub const ALL: [(Exit, &'static str); 11] = [
         (Exit::Done, "done"),
         (Exit::Failure, "failed for another reason than those below"),
         (Exit::Usage, "wrong command line or setting; nothing was tried"),
@@ -40,6 +42,7 @@ impl Exit {
         (Exit::Refused, "the cluster refused: too few nodes, too many copies, no permission"),
         (Exit::Integrity, "bytes cannot be read or are not what they should be"),
         (Exit::LocalFile, "a local file cannot be read or written"),
+        (Exit::SourceChanged, "a local file changed while it was uploaded"),
         (Exit::Interrupted, "interrupted by Ctrl-C or SIGTERM"),
     ];
 
@@ -73,6 +76,6 @@ mod tests {
         let shown = Exit::help();
         assert!(numbers.iter().all(|number| shown.contains(&format!(" {number}  "))));
         numbers.dedup();
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 130]);
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130]);
     }
 }

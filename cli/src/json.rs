@@ -109,6 +109,50 @@ impl OpenUpload {
         }
     }
 }
+/// A file that was stored, as `upload` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Uploaded {
+    /// The file.
+    #[serde(flatten)]
+    pub file: File,
+    /// Chunks that an earlier run had stored and that were not sent again.
+    pub resumed_chunks: u64,
+}
+
+impl Uploaded {
+    /// The JSON form of an upload.
+    #[must_use]
+    pub fn of(file: &FileInfo, resumed_chunks: u64) -> Uploaded {
+        Uploaded { file: File::of(file), resumed_chunks }
+    }
+}
+/// One file of a download, as `download` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Download<'a> {
+    /// The id of its version.
+    pub id: u64,
+    /// Its name.
+    pub name: &'a str,
+    /// The bytes that were asked for: its size, or those of the range.
+    pub bytes: u64,
+    /// `downloaded`, `verified` or `failed`.
+    pub outcome: &'static str,
+    /// The local file.
+    pub path: Option<String>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// A whole download of many files, as `download` writes it last.
+#[derive(Clone, Debug, Serialize)]
+pub struct Downloads {
+    /// Files that were done.
+    pub done: u64,
+    /// Files that failed.
+    pub failed: u64,
+    /// Bytes of those that were done.
+    pub bytes: u64,
+}
 
 /// A file with its groups, as `stat` writes it.
 #[derive(Clone, Debug, Serialize)]

@@ -18,6 +18,7 @@ pub mod local_file;
 pub mod logging;
 pub mod moment;
 pub mod output;
+pub mod part_file;
 pub mod progress;
 pub mod runtime;
 pub mod table;

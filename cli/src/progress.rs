@@ -2,8 +2,10 @@
 
 use crate::moment;
 use crate::output::note;
-use dfs_client::Progress;
+use dfs_client::{LeftBehind, Progress};
+use dfs_core::id::ChunkIndex;
 use dfs_core::unit::ByteCount;
+use dfs_core::wire::metadata::UploadDifference;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
@@ -34,6 +36,10 @@ enum Style {
 struct Seen {
     total: Option<u64>,
     bytes: u64,
+    /// What an earlier run left, as far as it is taken.
+    left: Option<LeftBehind>,
+    /// Chunks of it that were sent again.
+    differed: u64,
     next_line: Instant,
 }
 
@@ -49,7 +55,7 @@ impl Display {
             Style::Lines
         };
         let now = Instant::now();
-        let seen = Seen { total: None, bytes: 0, next_line: now + LINE_INTERVAL };
+        let seen = Seen { total: None, bytes: 0, left: None, differed: 0, next_line: now + LINE_INTERVAL };
         Display { verb, name: name.to_owned(), began: now, style, seen: Mutex::new(seen) }
     }
 
@@ -61,8 +67,28 @@ impl Display {
         if matches!(self.style, Style::Quiet) {
             return;
         }
-        let bytes = self.seen.lock().unwrap_or_else(PoisonError::into_inner).bytes;
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = seen.bytes - seen.left.map_or(0, |left| left.bytes);
         note(format_args!("{done} {}: {}", self.name, summary(bytes, self.began.elapsed())));
+        if seen.differed > 0 {
+            note(format_args!("{} of the chunks that were there had other bytes and were sent again", seen.differed));
+        }
+    }
+
+    /// Chunks that an earlier run left and that were not sent again.
+    #[must_use]
+    pub fn resumed_chunks(&self) -> u64 {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.left.map_or(0, |left| left.chunks.saturating_sub(seen.differed))
+    }
+
+    /// Says something about the transfer, unless silence was asked.
+    fn remark(&self, text: std::fmt::Arguments<'_>) {
+        match &self.style {
+            Style::Bar(bar) => bar.suspend(|| note(text)),
+            Style::Lines => note(text),
+            Style::Quiet => {}
+        }
     }
 }
 
@@ -108,6 +134,35 @@ impl Progress for Display {
             }
             Style::Quiet => {}
         }
+    }
+
+    fn resumed(&self, left: &LeftBehind) {
+        let bytes = {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.left = Some(*left);
+            seen.bytes += left.bytes;
+            seen.bytes
+        };
+        if let Style::Bar(bar) = &self.style {
+            bar.set_position(bytes);
+            bar.reset_eta();
+        }
+        let LeftBehind { chunks, chunks_total, .. } = left;
+        self.remark(format_args!("resuming {}: {chunks} of {chunks_total} chunks are there", self.name));
+    }
+
+    fn began_anew(&self, difference: UploadDifference) {
+        let why = match difference {
+            UploadDifference::Size => "the file had another size",
+            UploadDifference::Modified => "the file was modified at another time",
+            UploadDifference::ChunkSize => "it has another chunk size",
+            UploadDifference::Replication => "it has another number of copies",
+        };
+        self.remark(format_args!("{}: an upload was left open, but {why}; beginning anew", self.name));
+    }
+
+    fn differed(&self, _: ChunkIndex) {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).differed += 1;
     }
 }
 

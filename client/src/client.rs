@@ -4,6 +4,7 @@ use crate::download::{self, DownloadRequest};
 use crate::error::{ClientError, Subject};
 use crate::leader::Leader;
 use crate::listing::Listing;
+use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::removal::{self, Removal};
 use crate::settings::ClientSettings;
@@ -25,6 +26,7 @@ use dfs_transport::exchange::CallError;
 use dfs_transport::identity::Identity;
 use dfs_transport::peers::{Class, Destination, Peers};
 use dfs_transport::world::World;
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +51,7 @@ pub(crate) struct Inner {
     pub(crate) peers: Peers,
     pub(crate) leader: Leader,
     pub(crate) standing: Standing,
+    pub(crate) pace: Pace,
     endpoint: Endpoint,
 }
 
@@ -81,8 +84,8 @@ impl Client {
         let endpoint = Endpoint::bind(world, identity, EndpointSettings { listen, ..EndpointSettings::default() })?;
         let leader = Leader::new(endpoint.clone(), world.entropy.clone(), seeds, settings.clone());
         let peers = endpoint.peers();
-        let (world, standing) = (world.clone(), Standing::default());
-        Ok(Client(Arc::new(Inner { world, settings, peers, leader, standing, endpoint })))
+        let (world, standing, pace) = (world.clone(), Standing::default(), Pace::default());
+        Ok(Client(Arc::new(Inner { world, settings, peers, leader, standing, pace, endpoint })))
     }
 
     /// Uploads what `source` gives. The file is visible under its name from when this returns, whole and with at least a
@@ -113,6 +116,33 @@ impl Client {
         progress: &dyn Progress,
     ) -> Result<FileInfo, ClientError> {
         download::download(&self.0, target, sink, &request, progress).await
+    }
+
+    /// Downloads a version that was looked up or listed into `sink`, as [`Client::download`] does.
+    ///
+    /// # Errors
+    /// The version is gone, no replica of one of its chunks can be read, or the sink fails.
+    pub async fn download_version(
+        &self,
+        file: &FileInfo,
+        sink: impl Sink,
+        request: DownloadRequest,
+        progress: &dyn Progress,
+    ) -> Result<(), ClientError> {
+        download::download_version(&self.0, file, sink, &request, progress).await
+    }
+
+    /// How many bytes at the beginning of a local copy are those of this version, up to the first chunk that is not
+    /// there whole or differs. Only checksums are asked for.
+    ///
+    /// # Errors
+    /// The version is gone, or the cluster cannot answer. What cannot be read of the copy counts as not there.
+    pub async fn verified_prefix<R: Read + Send + 'static>(
+        &self,
+        file: &FileInfo,
+        copy: R,
+    ) -> Result<u64, ClientError> {
+        download::verified_prefix(&self.0, file, copy).await
     }
 
     /// Looks one committed file up.

@@ -9,11 +9,16 @@
 
 mod fetch;
 mod locations;
+mod prefix;
+mod race;
+mod replica;
 mod replicas;
+
+pub(crate) use prefix::verified_prefix;
 
 use crate::client::{Inner, PARALLEL_DEFAULT, PARALLEL_MAX};
 use crate::error::{ClientError, Subject};
-use crate::in_flight::{InFlight, Share};
+use crate::in_flight::{InFlight, Share, TransferMemory};
 use crate::progress::Progress;
 use crate::sink::Sink;
 use bytes::Bytes;
@@ -33,18 +38,20 @@ const AHEAD: usize = 2;
 const CHUNKS_PER_PAGE: u32 = LOCATE_PAGE_MAX as u32 * CHUNKS_PER_GROUP;
 
 /// How to download.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct DownloadRequest {
     /// Chunks that are read at once, up to [`PARALLEL_MAX`](crate::client::PARALLEL_MAX). Large chunks are fewer, so
     /// that no more than 64 MiB (and at least one chunk) are in memory.
     pub parallel: usize,
     /// The bytes that are wanted; all of the file where absent.
     pub range: Option<ByteRange>,
+    /// The memory that it shares with other downloads; its own where absent.
+    pub memory: Option<TransferMemory>,
 }
 
 impl Default for DownloadRequest {
     fn default() -> Self {
-        DownloadRequest { parallel: PARALLEL_DEFAULT, range: None }
+        DownloadRequest { parallel: PARALLEL_DEFAULT, range: None, memory: None }
     }
 }
 
@@ -64,19 +71,33 @@ type Checked = (Bytes, Share);
 pub(crate) async fn download(
     client: &Inner,
     target: FileTarget,
-    mut sink: impl Sink,
+    sink: impl Sink,
     request: &DownloadRequest,
     progress: &dyn Progress,
 ) -> Result<FileInfo, ClientError> {
     let stat = StatFile { target };
     let info: FileInfo = client.leader.ask(&stat, Subject::File(&stat.target)).await?;
+    download_version(client, &info, sink, request, progress).await?;
+    Ok(info)
+}
+
+/// Downloads a version that was looked up. See [`Client::download_version`](crate::Client::download_version).
+pub(crate) async fn download_version(
+    client: &Inner,
+    info: &FileInfo,
+    mut sink: impl Sink,
+    request: &DownloadRequest,
+    progress: &dyn Progress,
+) -> Result<(), ClientError> {
     let span = match request.range {
         Some(range) => range.resolve(info.size)?,
         None => Span { offset: 0, length: info.size },
     };
     progress.started(Some(span.length));
     let (sender, mut checked) = mpsc::channel(1);
-    let reading = read_span(client, &info, span, request.parallel.clamp(1, PARALLEL_MAX), sender);
+    let parallel = request.parallel.clamp(1, PARALLEL_MAX);
+    let in_flight = InFlight::new(info.chunk_size, parallel + AHEAD).within(request.memory.as_ref());
+    let reading = read_span(client, info, span, (parallel, in_flight), sender);
     let writing = async {
         while let Some((bytes, memory)) = checked.recv().await {
             let length = bytes.len() as u64;
@@ -86,8 +107,7 @@ pub(crate) async fn download(
         }
         Ok(())
     };
-    tokio::try_join!(reading, writing)?;
-    Ok(info)
+    tokio::try_join!(reading, writing).map(drop)
 }
 
 /// Reads the chunks that a span needs, several at once, and hands their part of it on in order.
@@ -95,20 +115,15 @@ async fn read_span(
     client: &Inner,
     info: &FileInfo,
     span: Span,
-    parallel: usize,
+    (parallel, in_flight): (usize, InFlight),
     checked: mpsc::Sender<Checked>,
 ) -> Result<(), ClientError> {
-    let in_flight = InFlight::new(info.chunk_size, parallel + AHEAD);
-    let chunk_at = |byte: u64| {
-        let index = u32::try_from(byte / u64::from(info.chunk_size.bytes()));
-        index.map(ChunkIndex).map_err(|_| ClientError::TooLarge)
-    };
     // What cannot be counted is not begun.
-    let last = chunk_at(span.end().saturating_sub(1))?.group();
+    let last = chunk_index(span.end().saturating_sub(1) / u64::from(info.chunk_size.bytes()))?.group();
     let mut page = Page { number: u32::MAX, first: GroupIndex(0), cell: Arc::default() };
     let mut reads = FuturesOrdered::new();
     for part in span.parts(info.chunk_size) {
-        let index = ChunkIndex(u32::try_from(part.index).map_err(|_| ClientError::TooLarge)?);
+        let index = chunk_index(part.index)?;
         let chunk_length = info.chunk_size.chunk_length(info.size, part.index);
         let wanted = Wanted { chunk: ChunkId { file: info.file, index }, chunk_length, part };
         // Memory is taken in the order of the chunks, so that none can wait for one behind it.
@@ -125,17 +140,22 @@ async fn read_span(
         if page.number != number {
             page = Page { number, first: index.group(), cell: Arc::default() };
         }
-        let page = page.clone();
+        let (page, in_flight) = (page.clone(), in_flight.clone());
         reads.push_back(async move {
             let locate = || locate_page(client, info.file, &page, last);
             let locations = page.cell.get_or_try_init(locate).await?;
-            Ok((fetch_part(client, wanted, locations).await?, memory))
+            Ok((fetch_part(client, wanted, locations, &in_flight).await?, memory))
         });
     }
     while !reads.is_empty() {
         hand_on(&mut reads, &checked).await?;
     }
     Ok(())
+}
+
+/// The place of a chunk, if it can be counted.
+fn chunk_index(index: u64) -> Result<ChunkIndex, ClientError> {
+    u32::try_from(index).map(ChunkIndex).map_err(|_| ClientError::TooLarge)
 }
 
 /// Waits for the next chunk, and hands it on.

@@ -1,5 +1,6 @@
 //! Everything that can go wrong for a user of the client, on one page.
 
+use crate::source::SourceChanged;
 use dfs_core::id::{ChunkId, FileId, NodeId};
 use dfs_core::name::FileName;
 use dfs_core::range::BeyondEnd;
@@ -70,6 +71,14 @@ pub enum ClientError {
         /// Nodes that can take work.
         available: u32,
     },
+    /// The upload is not this run's any more.
+    #[error(
+        "the upload of {name} is gone: another run of it took over, or it expired\nif no other run is at it, run the same command again"
+    )]
+    UploadGone {
+        /// The name that the file was to have.
+        name: FileName,
+    },
     /// The settings would contradict each other.
     #[error("{cause}\n{}", cause.fix())]
     Settings {
@@ -109,6 +118,12 @@ pub enum ClientError {
     /// The bytes to upload cannot be read.
     #[error("cannot read what is to be uploaded: {0}")]
     Source(io::Error),
+    /// The source is not any more what it was when it was opened.
+    #[error("{what} changed while it was uploaded; nothing of it is visible\nupload it again when nobody writes to it")]
+    SourceChanged {
+        /// The source, such as a path.
+        what: String,
+    },
     /// The source gave more or fewer bytes than it had said.
     #[error("the source gave {given} bytes, but had said {said}; it changed while it was read")]
     SourceSize {
@@ -140,6 +155,8 @@ pub enum ErrorKind {
     Storage,
     /// The local source or sink failed.
     Local,
+    /// The local source changed while it was read: upload it again.
+    Changed,
 }
 
 impl ClientError {
@@ -152,6 +169,7 @@ impl ClientError {
             ClientError::NameExists { .. } | ClientError::Replaced { .. } => ErrorKind::AlreadyExists,
             ClientError::Refused(refusal) if refusal.is_retryable() => ErrorKind::Unavailable,
             ClientError::NoSeeds
+            | ClientError::UploadGone { .. }
             | ClientError::Settings { .. }
             | ClientError::Refused(_)
             | ClientError::Nonsense(_)
@@ -160,11 +178,18 @@ impl ClientError {
             ClientError::TooFewNodes { .. }
             | ClientError::ChunkUnwritable { .. }
             | ClientError::ChunkUnreadable { .. } => ErrorKind::Storage,
-            ClientError::Bind(_)
-            | ClientError::Source(_)
-            | ClientError::SourceSize { .. }
-            | ClientError::Sink(_)
-            | ClientError::Stopped => ErrorKind::Local,
+            ClientError::SourceChanged { .. } | ClientError::SourceSize { .. } => ErrorKind::Changed,
+            ClientError::Bind(_) | ClientError::Source(_) | ClientError::Sink(_) | ClientError::Stopped => {
+                ErrorKind::Local
+            }
+        }
+    }
+
+    /// What a source that cannot be read means.
+    pub(crate) fn of_source(error: io::Error) -> ClientError {
+        match error.downcast::<SourceChanged>() {
+            Ok(SourceChanged { what }) => ClientError::SourceChanged { what },
+            Err(error) => ClientError::Source(error),
         }
     }
 
@@ -173,13 +198,14 @@ impl ClientError {
         match (refusal, subject) {
             (Refusal::NotFound, Subject::File(target)) => ClientError::NotFound { target: target.clone() },
             (Refusal::NotFound, Subject::Version(file)) => ClientError::NotFound { target: FileTarget::Id(file) },
+            (Refusal::UploadGone, Subject::Upload(name)) => ClientError::UploadGone { name: name.clone() },
             (Refusal::NotFound, Subject::Move { from, .. }) => {
                 ClientError::NotFound { target: FileTarget::Name(from.clone()) }
             }
-            (Refusal::NameExists, Subject::NewName(name) | Subject::Move { to: name, .. }) => {
+            (Refusal::NameExists, Subject::Upload(name) | Subject::Move { to: name, .. }) => {
                 ClientError::NameExists { name: name.clone() }
             }
-            (Refusal::Replaced, Subject::NewName(name)) => ClientError::Replaced { name: name.clone() },
+            (Refusal::Replaced, Subject::Upload(name)) => ClientError::Replaced { name: name.clone() },
             (Refusal::TooFewNodes { needed, available }, _) => ClientError::TooFewNodes { needed, available },
             (Refusal::Settings(cause), _) => ClientError::Settings { cause },
             (refusal, _) => ClientError::Refused(refusal),
@@ -202,8 +228,8 @@ pub(crate) enum Subject<'a> {
     File(&'a FileTarget),
     /// A version that should exist.
     Version(FileId),
-    /// A name that should be free.
-    NewName(&'a FileName),
+    /// An upload under a name that should be free.
+    Upload(&'a FileName),
     /// A name that should exist, and one that should be free.
     Move { from: &'a FileName, to: &'a FileName },
 }
@@ -305,9 +331,9 @@ mod tests {
         let target = FileTarget::Name(name.clone());
         let missing = ClientError::of_refusal(Refusal::NotFound, Subject::File(&target));
         assert_eq!(missing.to_string().lines().next(), Some("there is no file named a/b"));
-        let taken = ClientError::of_refusal(Refusal::NameExists, Subject::NewName(&name));
+        let taken = ClientError::of_refusal(Refusal::NameExists, Subject::Upload(&name));
         assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
-        let overtaken = ClientError::of_refusal(Refusal::Replaced, Subject::NewName(&name));
+        let overtaken = ClientError::of_refusal(Refusal::Replaced, Subject::Upload(&name));
         assert_eq!(overtaken.kind(), ErrorKind::AlreadyExists);
         assert_eq!(overtaken.to_string().lines().next(), Some("another upload replaced a/b meanwhile"));
         let odd = ClientError::of_refusal(Refusal::NotFound, Subject::Cluster);

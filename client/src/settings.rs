@@ -20,7 +20,8 @@ pub struct ClientSettings {
     pub answer_timeout: Duration,
     /// How long a storage node may stand still within a transfer before another one is tried.
     pub stall_timeout: Duration,
-    /// How long a storage node that is read from may take until its first byte before another one is tried.
+    /// How long a storage node that is read from may stand still before another one is read beside it in any case.
+    /// Usually that is done earlier, by what reads have taken lately.
     pub first_byte_timeout: Duration,
     /// How long a chunk is tried to be read, from all replicas in turn, before it is called unreadable.
     pub read_timeout: Duration,
@@ -35,7 +36,7 @@ impl Default for ClientSettings {
             too_few_nodes_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(2),
             stall_timeout: Duration::from_secs(5),
-            first_byte_timeout: Duration::from_secs(1),
+            first_byte_timeout: Duration::from_millis(600),
             read_timeout: Duration::from_secs(10),
         }
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use dfs_transport::world::Scope;
 use std::fs::File;
 use std::future::Future;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -20,9 +20,27 @@ pub trait Source: Send {
     /// The next bytes, at least one and at most `max`; none at the end.
     ///
     /// # Errors
-    /// The source cannot be read, or has changed since it was opened. The upload ends with
-    /// [`ClientError::Source`](crate::ClientError::Source).
+    /// The source cannot be read. The upload ends with [`ClientError::Source`](crate::ClientError::Source), or with
+    /// [`ClientError::SourceChanged`](crate::ClientError::SourceChanged) if the error has a [`SourceChanged`] inside.
     fn read(&mut self, max: usize) -> impl Future<Output = io::Result<Bytes>> + Send;
+
+    /// Leaves out the next `bytes` bytes, which are there: an earlier run of the upload has sent them.
+    ///
+    /// # Errors
+    /// As [`read`](Source::read).
+    fn skip(&mut self, bytes: u64) -> impl Future<Output = io::Result<()>> + Send {
+        async move {
+            let mut left = bytes;
+            while left > 0 {
+                let read = self.read(usize::try_from(left).unwrap_or(usize::MAX).min(READ_BYTES)).await?;
+                if read.is_empty() {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                left = left.saturating_sub(read.len() as u64);
+            }
+            Ok(())
+        }
+    }
 }
 
 /// Memory.
@@ -36,6 +54,20 @@ impl Source for Bytes {
     }
 }
 
+/// What a source has inside its error when it is not any more what it was when it was opened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} changed while it was read")]
+pub struct SourceChanged {
+    /// What a user calls the source, such as its path.
+    pub what: String,
+}
+
+impl From<SourceChanged> for io::Error {
+    fn from(changed: SourceChanged) -> io::Error {
+        io::Error::other(changed)
+    }
+}
+
 /// A regular file, read from its beginning. If it changes while it is read, the upload fails.
 #[derive(Debug)]
 pub struct FileSource {
@@ -44,6 +76,8 @@ pub struct FileSource {
     size: u64,
     modified: Option<SystemTime>,
     remaining: u64,
+    /// Whether it was found unchanged after its last byte was read.
+    is_checked: bool,
 }
 
 impl FileSource {
@@ -72,6 +106,7 @@ impl FileSource {
             size: metadata.len(),
             modified: metadata.modified().ok(),
             remaining: metadata.len(),
+            is_checked: false,
         })
     }
 
@@ -82,9 +117,21 @@ impl FileSource {
     }
 
     fn changed(&self) -> io::Error {
-        let path = self.path.display();
-        let size = self.size;
-        io::Error::other(format!("{path} changed while it was read (it had {size} bytes); upload it again"))
+        SourceChanged { what: self.path.display().to_string() }.into()
+    }
+
+    /// So many bytes are read. With the last of them the file must still be what it was.
+    async fn take_away(&mut self, bytes: u64) -> io::Result<()> {
+        self.remaining -= bytes;
+        self.check_at_end().await
+    }
+
+    async fn check_at_end(&mut self) -> io::Result<()> {
+        if self.remaining == 0 && !self.is_checked {
+            self.check_unchanged().await?;
+            self.is_checked = true;
+        }
+        Ok(())
     }
 
     /// Looks whether the file is still as it was when it was opened.
@@ -103,17 +150,22 @@ impl Source for FileSource {
     async fn read(&mut self, max: usize) -> io::Result<Bytes> {
         let wanted = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(max);
         if wanted == 0 {
+            self.check_at_end().await?;
             return Ok(Bytes::new());
         }
         let bytes = self.reader.read(wanted).await?;
         if bytes.is_empty() {
             return Err(self.changed());
         }
-        self.remaining -= bytes.len() as u64;
-        if self.remaining == 0 {
-            self.check_unchanged().await?;
-        }
+        self.take_away(bytes.len() as u64).await?;
         Ok(bytes)
+    }
+
+    async fn skip(&mut self, bytes: u64) -> io::Result<()> {
+        let bytes = bytes.min(self.remaining);
+        let offset = i64::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
+        self.reader.with(move |file| file.seek(SeekFrom::Current(offset))).await?;
+        self.take_away(bytes).await
     }
 }
 
@@ -203,14 +255,36 @@ mod tests {
         let world = World::production("test");
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&[7; 1000]).unwrap();
-        for new_length in [1001, 10] {
-            file.as_file().set_len(1000).unwrap();
+        for (length, new_length) in [(1000, 1001), (1000, 10), (0, 1)] {
+            file.as_file().set_len(length).unwrap();
             let mut source = FileSource::open(&world.scope, file.path()).await.unwrap();
-            source.read(100).await.unwrap();
+            if length > 0 {
+                source.read(100).await.unwrap();
+            }
             file.as_file().set_len(new_length).unwrap();
-            let error = drain(&mut source).await.unwrap_err().to_string();
-            assert!(error.contains(&file.path().display().to_string()), "{error}");
+            let error = drain(&mut source).await.unwrap_err().downcast::<SourceChanged>().unwrap();
+            assert_eq!(error.what, file.path().display().to_string());
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_skipped_is_left_out_of_files_and_memory_alike() {
+        let world = World::production("test");
+        let content: Vec<u8> = (0..2_500_000_u32).map(|i| (i % 251) as u8).collect();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&content).unwrap();
+        for skipped in [1_000_000, 2_500_000] {
+            let mut from_file = FileSource::open(&world.scope, file.path()).await.unwrap();
+            from_file.skip(skipped).await.unwrap();
+            assert_eq!(drain(&mut from_file).await.unwrap(), content[skipped as usize..]);
+            let mut from_memory = Bytes::from(content.clone());
+            from_memory.skip(skipped).await.unwrap();
+            assert_eq!(drain(&mut from_memory).await.unwrap(), content[skipped as usize..]);
+        }
+        assert!(Bytes::from_static(b"short").skip(6).await.is_err());
+        let mut changing = FileSource::open(&world.scope, file.path()).await.unwrap();
+        file.as_file().set_len(10).unwrap();
+        changing.skip(2_500_000).await.unwrap_err().downcast::<SourceChanged>().unwrap();
     }
 
     #[tokio::test]

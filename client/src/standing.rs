@@ -1,43 +1,158 @@
-//! Which storage nodes have failed this client lately.
+//! How the storage nodes have done by this client lately.
 //!
-//! What a client sees for itself is known to it seconds before the cluster's leader can know it. Readers try such
-//! nodes last, and writers ask for placements without them. Blame fades by itself: nothing here needs a node to be
-//! heard from again.
+//! What a client sees for itself is known to it seconds before the cluster's leader can know it. Readers ask nodes that
+//! have failed last and slow ones behind quick ones; writers ask for placements without those that have failed. All of it
+//! fades by itself: a node that has recovered is asked again, and nothing here needs a node to be heard from.
+//!
+//! A node is slow if another replica, begun later, overtook it, or if its smoothed times are several times those of the
+//! quickest node.
 
+use crate::pace::Service;
 use dfs_core::id::NodeId;
 use dfs_core::limit::EXCLUDED_NODES_MAX;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a failure counts. It covers the time until silence makes a node Suspect.
 const BLAME: Duration = Duration::from_secs(15);
+/// How long it counts that a node was overtaken, and how long its times are remembered.
+const SLOW: Duration = Duration::from_secs(10);
+/// Reads before a node's times say anything.
+const READS_MIN: u32 = 4;
+/// A node is slow if a mebibyte takes it so many times as long as the quickest.
+const SLOW_FACTOR: u32 = 3;
+/// A node is not slow if a mebibyte takes it hardly longer than the quickest.
+const SLOW_DIFFERENCE: Duration = Duration::from_millis(50);
+/// Each new time counts one in so many.
+const SMOOTHING: u32 = 4;
 
-/// The storage nodes that have failed lately, with the time of their last failure.
+/// What is known of the storage nodes.
 #[derive(Debug, Default)]
-pub(crate) struct Standing(Mutex<BTreeMap<NodeId, Instant>>);
+pub(crate) struct Standing(Mutex<BTreeMap<NodeId, Seen>>);
+
+/// In which order nodes are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// Nothing speaks against it.
+    Good,
+    /// It was slow lately.
+    Slow,
+    /// It has failed lately.
+    Failed,
+}
+
+/// What is known of one node.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    failed: Option<Instant>,
+    overtaken: Option<Instant>,
+    times: Option<Times>,
+}
+
+/// How long one node takes, smoothed.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    first_byte: Duration,
+    per_mebibyte: Duration,
+    reads: u32,
+    last: Instant,
+}
 
 impl Standing {
     /// A node has failed.
     pub(crate) fn blame(&self, node: NodeId, now: Instant) {
-        let mut failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.retain(|_, since| now < *since + BLAME);
-        failed.insert(node, now);
+        let mut seen = self.seen();
+        seen.retain(|_, seen| !seen.is_forgotten(now));
+        seen.entry(node).or_default().failed = Some(now);
     }
 
     /// A node has done what it was asked.
     pub(crate) fn praise(&self, node: NodeId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&node);
+        if let Some(seen) = self.seen().get_mut(&node) {
+            seen.failed = None;
+        }
+    }
+
+    /// A node was read from, in that time.
+    pub(crate) fn served(&self, node: NodeId, service: &Service, now: Instant) {
+        let mut all = self.seen();
+        let seen = all.entry(node).or_default();
+        seen.failed = None;
+        seen.overtaken = None;
+        let known = seen.times.filter(|times| now < times.last + SLOW);
+        seen.times = Some(Times::of(known, service, now));
+    }
+
+    /// A node was asked first, and another brought the bytes.
+    pub(crate) fn overtaken(&self, node: NodeId, now: Instant) {
+        let mut seen = self.seen();
+        seen.retain(|_, seen| !seen.is_forgotten(now));
+        seen.entry(node).or_default().overtaken = Some(now);
     }
 
     /// The nodes that have failed lately, the latest first, as many as one request may name.
     pub(crate) fn blamed(&self, now: Instant) -> Vec<NodeId> {
-        let failed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut nodes: Vec<_> =
-            failed.iter().filter(|(_, since)| now < **since + BLAME).map(|(node, since)| (*since, *node)).collect();
+        let seen = self.seen();
+        let mut nodes: Vec<_> = seen
+            .iter()
+            .filter_map(|(node, seen)| Some((seen.failed.filter(|since| now < *since + BLAME)?, *node)))
+            .collect();
         nodes.sort_unstable_by(|a, b| b.cmp(a));
         nodes.into_iter().take(EXCLUDED_NODES_MAX).map(|(_, node)| node).collect()
+    }
+
+    /// How every node that is known stands. The others are good.
+    pub(crate) fn ranks(&self, now: Instant) -> BTreeMap<NodeId, Rank> {
+        let seen = self.seen();
+        let quickest = seen.values().filter_map(|seen| seen.mebibyte(now)).min();
+        seen.iter().map(|(node, seen)| (*node, seen.rank(quickest, now))).collect()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, BTreeMap<NodeId, Seen>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn rank(&self, quickest: Option<Duration>, now: Instant) -> Rank {
+        let within = |since: Option<Instant>, time| since.is_some_and(|since| now < since + time);
+        if within(self.failed, BLAME) {
+            return Rank::Failed;
+        }
+        let slow = match (self.mebibyte(now), quickest) {
+            (Some(own), Some(quickest)) => own > quickest * SLOW_FACTOR && own > quickest + SLOW_DIFFERENCE,
+            _ => false,
+        };
+        if slow || within(self.overtaken, SLOW) { Rank::Slow } else { Rank::Good }
+    }
+
+    /// How long the node takes for a mebibyte, if that is known.
+    fn mebibyte(&self, now: Instant) -> Option<Duration> {
+        let times = self.times.filter(|times| now < times.last + SLOW && times.reads >= READS_MIN)?;
+        Some(times.first_byte + times.per_mebibyte)
+    }
+
+    fn is_forgotten(&self, now: Instant) -> bool {
+        let fresh = |since: Option<Instant>| since.is_some_and(|since| now < since + BLAME.max(SLOW));
+        !fresh(self.failed) && !fresh(self.overtaken) && !fresh(self.times.map(|times| times.last))
+    }
+}
+
+impl Times {
+    fn of(known: Option<Times>, service: &Service, now: Instant) -> Times {
+        let Some(known) = known else {
+            let per_mebibyte = service.per_mebibyte().unwrap_or(Duration::ZERO);
+            return Times { first_byte: service.first_byte, per_mebibyte, reads: 1, last: now };
+        };
+        let smooth = |old: Duration, new: Duration| (old * (SMOOTHING - 1) + new) / SMOOTHING;
+        Times {
+            first_byte: smooth(known.first_byte, service.first_byte),
+            per_mebibyte: service.per_mebibyte().map_or(known.per_mebibyte, |new| smooth(known.per_mebibyte, new)),
+            reads: known.reads.saturating_add(1),
+            last: now,
+        }
     }
 }
 
@@ -45,16 +160,29 @@ impl Standing {
 mod tests {
     use super::*;
 
+    const ONE: NodeId = NodeId(1);
+    const TWO: NodeId = NodeId(2);
+
+    fn served(standing: &Standing, node: NodeId, milliseconds: u64, now: Instant) {
+        let service = Service { first_byte: Duration::from_millis(milliseconds), flow: Duration::ZERO, bytes: 1 << 20 };
+        standing.served(node, &service, now);
+    }
+
+    fn rank(standing: &Standing, node: NodeId, now: Instant) -> Rank {
+        standing.ranks(now).get(&node).copied().unwrap_or(Rank::Good)
+    }
+
     #[tokio::test(start_paused = true)]
     async fn blame_fades_and_success_clears_it() {
         let standing = Standing::default();
         let start = Instant::now();
-        standing.blame(NodeId(1), start);
-        standing.blame(NodeId(2), start + Duration::from_secs(5));
+        standing.blame(ONE, start);
+        standing.blame(TWO, start + Duration::from_secs(5));
         standing.blame(NodeId(3), start + Duration::from_secs(6));
         standing.praise(NodeId(3));
-        assert_eq!(standing.blamed(start + Duration::from_secs(6)), [NodeId(2), NodeId(1)]);
-        assert_eq!(standing.blamed(start + BLAME), [NodeId(2)]);
+        assert_eq!(standing.blamed(start + Duration::from_secs(6)), [TWO, ONE]);
+        assert_eq!(rank(&standing, ONE, start + Duration::from_secs(6)), Rank::Failed);
+        assert_eq!(standing.blamed(start + BLAME), [TWO]);
         assert!(standing.blamed(start + 2 * BLAME).is_empty());
     }
 
@@ -64,5 +192,53 @@ mod tests {
         let now = Instant::now();
         (0..100).for_each(|node| standing.blame(NodeId(node), now));
         assert_eq!(standing.blamed(now).len(), EXCLUDED_NODES_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_was_overtaken_is_slow_for_a_while() {
+        let standing = Standing::default();
+        let start = Instant::now();
+        standing.overtaken(ONE, start);
+        assert_eq!(rank(&standing, ONE, start), Rank::Slow);
+        assert!(standing.blamed(start).is_empty(), "it has not failed");
+        assert_eq!(rank(&standing, ONE, start + SLOW), Rank::Good);
+        standing.overtaken(ONE, start + SLOW);
+        served(&standing, ONE, 1, start + SLOW);
+        assert_eq!(rank(&standing, ONE, start + SLOW), Rank::Good);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_is_slow_by_comparison_until_its_times_are_forgotten() {
+        let standing = Standing::default();
+        let start = Instant::now();
+        for _ in 0..READS_MIN {
+            assert_eq!(rank(&standing, ONE, start), Rank::Good, "too little is known");
+            served(&standing, ONE, 200, start);
+            served(&standing, TWO, 5, start);
+        }
+        assert_eq!((rank(&standing, ONE, start), rank(&standing, TWO, start)), (Rank::Slow, Rank::Good));
+        assert_eq!(rank(&standing, ONE, start + SLOW), Rank::Good);
+        // Asked again, it is quick.
+        served(&standing, ONE, 5, start + SLOW);
+        (0..READS_MIN).for_each(|_| served(&standing, ONE, 5, start + SLOW));
+        assert_eq!(rank(&standing, ONE, start + SLOW), Rank::Good);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_differences_and_shared_slowness_are_nobodys_fault() {
+        let standing = Standing::default();
+        let now = Instant::now();
+        for _ in 0..READS_MIN {
+            served(&standing, ONE, 30, now);
+            served(&standing, TWO, 2, now);
+            served(&standing, NodeId(3), 40, now);
+        }
+        assert!(standing.ranks(now).values().all(|rank| *rank == Rank::Good));
+        let standing = Standing::default();
+        for _ in 0..READS_MIN {
+            served(&standing, ONE, 900, now);
+            served(&standing, TWO, 700, now);
+        }
+        assert!(standing.ranks(now).values().all(|rank| *rank == Rank::Good));
     }
 }

@@ -7,26 +7,33 @@
 //!
 //! What to do next is decided by [`plan`], without any network; this file performs it.
 //!
-//! Deliberately absent: resuming an upload of an earlier run.
+//! An upload that is asked to may go on with what an earlier run left open ([`stock`]): the metadata cluster and the
+//! nodes know all that it needs, nothing is kept on the client's side.
 
 mod cutter;
+mod feed;
 mod plan;
 mod reaction;
 mod report;
+mod request;
+mod stock;
 mod transfer;
 
-use crate::client::{Inner, PARALLEL_DEFAULT, PARALLEL_MAX};
+pub use request::{Resume, UploadRequest};
+
+use crate::client::{Inner, PARALLEL_MAX};
 use crate::error::{ClientError, Subject, TransferFailure};
 use crate::in_flight::InFlight;
-use crate::progress::Progress;
+use crate::progress::{LeftBehind, Progress};
 use crate::source::Source;
 use cutter::{Chunk, Cutter};
-use dfs_core::id::{ChunkIndex, UploadNonce};
+use dfs_core::id::{ChunkIndex, FileId, UploadNonce};
 use dfs_core::name::FileName;
-use dfs_core::time::WallTime;
-use dfs_core::unit::ChunkSize;
 use dfs_core::wire::chunk::ChunkWritten;
-use dfs_core::wire::metadata::{CommitFile, CreateFile, CreatedFile, FileInfo, GroupPlacement};
+use dfs_core::wire::metadata::{
+    CommitFile, CreateFile, CreatedFile, FileInfo, FoundUpload, GroupPlacement, ResumeUpload,
+};
+use feed::{Fed, Feed, Recorded};
 use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use plan::{Plan, Step};
@@ -34,47 +41,12 @@ use reaction::Reaction;
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
 use std::sync::Arc;
+use stock::{Origin, Stock};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 /// Chunks that are cut ahead of those on their way.
 const AHEAD: usize = 2;
-
-/// What to upload as.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UploadRequest {
-    /// The name that the file will have.
-    pub name: FileName,
-    /// Its size, where the caller knows it and the source does not. It is only a hint.
-    pub size_hint: Option<u64>,
-    /// The size of its chunks.
-    pub chunk_size: ChunkSize,
-    /// Copies of each chunk; the cluster's setting where absent.
-    pub replication: Option<u8>,
-    /// Modification time of the source.
-    pub modified: WallTime,
-    /// Whether it may replace the version that has the name when the upload begins.
-    pub replace: bool,
-    /// Chunks on their way at once, up to [`PARALLEL_MAX`]. Large chunks are fewer, so that no more than 64 MiB (and at
-    /// least one chunk) are in memory.
-    pub parallel: usize,
-}
-
-impl UploadRequest {
-    /// An upload with the defaults of client and cluster.
-    #[must_use]
-    pub fn new(name: FileName, modified: WallTime) -> UploadRequest {
-        UploadRequest {
-            name,
-            size_hint: None,
-            chunk_size: ChunkSize::default(),
-            replication: None,
-            modified,
-            replace: false,
-            parallel: PARALLEL_DEFAULT,
-        }
-    }
-}
 
 /// Uploads a source. See [`Client::upload`](crate::Client::upload).
 pub(crate) async fn upload<S: Source>(
@@ -97,42 +69,103 @@ pub(crate) async fn upload<S: Source>(
         Some(chunk) if said.is_none() && chunk.sums.length < request.chunk_size.bytes() => Some(cutter.given()),
         Some(_) => said.or(request.size_hint).filter(|size| *size > 0),
     };
-    let nonce = UploadNonce(client.world.entropy.wide_number());
-    let create = CreateFile {
-        nonce,
-        name: request.name.clone(),
-        chunk_size: request.chunk_size,
-        replication: request.replication,
-        size_hint,
-        modified: request.modified,
-        replace: request.replace,
-    };
-    let subject = Subject::NewName(&request.name);
-    let created: CreatedFile = client.leader.ask(&create, subject).await?;
+    let begun = Begun::new(client, &request, said, size_hint, progress).await?;
+    let Begun { file, nonce, first_group, stock, origin } = begun;
+    let stock = Arc::new(stock);
 
-    let mut reports = Vec::new();
-    if let Some(first) = first {
-        let chunks_total = said.map(|size| request.chunk_size.chunk_count(size));
-        let patience = client.settings.operation_timeout;
-        let mut plan = Plan::new(created.file, nonce, chunks_total, parallel, patience);
-        if let Some(placement) = created.first_group {
-            plan.handle_placed(placement)?;
-        }
-        let (sender, chunks) = mpsc::channel(1);
-        let cutting = async {
-            while let Some(chunk) = cutter.next().await? {
-                // A receiver that is gone has failed, which ends both.
-                let _ = sender.send(chunk).await;
-            }
-            drop(sender);
-            Ok::<(), ClientError>(())
-        };
-        let mut run = Run::new(client, plan, progress);
-        tokio::try_join!(cutting, run.drive(first, chunks))?;
-        reports = run.plan.take_last_reports();
+    let chunks_total = said.map(|size| request.chunk_size.chunk_count(size));
+    let patience = client.settings.operation_timeout;
+    let mut plan = Plan::new(file, nonce, chunks_total, parallel, patience, Arc::clone(&stock));
+    if let Some(placement) = first_group {
+        plan.handle_placed(placement)?;
     }
-    let commit = CommitFile { file: created.file, nonce, size: cutter.given(), reports };
-    client.leader.ask(&commit, subject).await
+    let recorded = origin.filter(|_| request.resume == Resume::Compare);
+    let recorded = recorded.map(|origin| Recorded::new(client, origin, stock.groups()));
+    let mut feed = Feed::new(cutter, stock, first, recorded);
+    let (sender, fed) = mpsc::channel(1);
+    let feeding = async {
+        while let Some(next) = feed.next().await? {
+            // A receiver that is gone has failed, which ends both.
+            let _ = sender.send(next).await;
+        }
+        drop(sender);
+        Ok::<(), ClientError>(())
+    };
+    let mut run = Run::new(client, plan, &request.name, progress);
+    tokio::try_join!(feeding, run.drive(fed))?;
+    let reports = run.plan.take_last_reports();
+    let commit = CommitFile { file, nonce, size: feed.given(), reports };
+    client.leader.ask(&commit, Subject::Upload(&request.name)).await
+}
+
+/// An upload that is open and this run's.
+struct Begun<'a> {
+    file: FileId,
+    nonce: UploadNonce,
+    first_group: Option<GroupPlacement>,
+    stock: Stock,
+    /// What an earlier run had begun with, if this one goes on with it.
+    origin: Option<Origin<'a>>,
+}
+
+impl<'a> Begun<'a> {
+    /// Takes over what an earlier run left open, or opens an upload.
+    async fn new(
+        client: &Inner,
+        request: &'a UploadRequest,
+        said: Option<u64>,
+        size_hint: Option<u64>,
+        progress: &dyn Progress,
+    ) -> Result<Begun<'a>, ClientError> {
+        let nonce = UploadNonce(client.world.entropy.wide_number());
+        // A file of one chunk has nothing to go on with.
+        let large = said.filter(|size| *size > u64::from(request.chunk_size.bytes()));
+        if let Some(size) = large.filter(|_| request.resume != Resume::Never)
+            && let Some(begun) = Begun::again(client, request, nonce, size, progress).await?
+        {
+            return Ok(begun);
+        }
+        let create = CreateFile {
+            nonce,
+            name: request.name.clone(),
+            chunk_size: request.chunk_size,
+            replication: request.replication,
+            size_hint,
+            modified: request.modified,
+            replace: request.replace,
+        };
+        let created: CreatedFile = client.leader.ask(&create, Subject::Upload(&request.name)).await?;
+        let CreatedFile { file, first_group, .. } = created;
+        Ok(Begun { file, nonce, first_group, stock: Stock::default(), origin: None })
+    }
+
+    /// Takes over what an earlier run left open, if it fits.
+    async fn again(
+        client: &Inner,
+        request: &'a UploadRequest,
+        nonce: UploadNonce,
+        size: u64,
+        progress: &dyn Progress,
+    ) -> Result<Option<Begun<'a>>, ClientError> {
+        let (chunk_size, modified) = (request.chunk_size, request.modified);
+        let (name, replication, replace) = (request.name.clone(), request.replication, request.replace);
+        let resume = ResumeUpload { nonce, name, size, modified, chunk_size, replication, replace };
+        let resumed = match client.leader.ask(&resume, Subject::Upload(&request.name)).await? {
+            FoundUpload::Resumed(resumed) => resumed,
+            FoundUpload::Other(difference) => {
+                progress.began_anew(difference);
+                return Ok(None);
+            }
+            FoundUpload::Nothing => return Ok(None),
+        };
+        let file = resumed.file;
+        let origin = Origin { name: &request.name, nonce, file, size, chunk_size };
+        let stock = Stock::take(client, &origin, &resumed).await?;
+        let (chunks, bytes) = stock.chunks_and_bytes();
+        let bytes = if request.resume == Resume::Compare { 0 } else { bytes };
+        progress.resumed(&LeftBehind { chunks, chunks_total: chunk_size.chunk_count(size), bytes });
+        Ok(Some(Begun { file, nonce, first_group: None, stock, origin: Some(origin) }))
+    }
 }
 
 type Placing<'a> = BoxFuture<'a, Result<GroupPlacement, ClientError>>;
@@ -142,6 +175,7 @@ type Transfer<'a> = Abortable<BoxFuture<'a, (plan::Send, Result<ChunkWritten, Tr
 struct Run<'a> {
     client: &'a Inner,
     plan: Plan,
+    name: &'a FileName,
     progress: &'a dyn Progress,
     /// The chunks that are not durable.
     chunks: BTreeMap<ChunkIndex, Arc<Chunk>>,
@@ -151,10 +185,11 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(client: &'a Inner, plan: Plan, progress: &'a dyn Progress) -> Run<'a> {
+    fn new(client: &'a Inner, plan: Plan, name: &'a FileName, progress: &'a dyn Progress) -> Run<'a> {
         Run {
             client,
             plan,
+            name,
             progress,
             chunks: BTreeMap::new(),
             placing: None,
@@ -164,9 +199,8 @@ impl<'a> Run<'a> {
     }
 
     /// Goes on until every chunk is durable.
-    async fn drive(&mut self, first: Chunk, mut chunks: mpsc::Receiver<Chunk>) -> Result<(), ClientError> {
+    async fn drive(&mut self, mut fed: mpsc::Receiver<Fed>) -> Result<(), ClientError> {
         let mut more = true;
-        self.take(first);
         loop {
             let wake = self.perform();
             if self.plan.is_complete() {
@@ -184,8 +218,17 @@ impl<'a> Run<'a> {
                         self.finish(&send, outcome)?;
                     }
                 }
-                chunk = chunks.recv(), if more => match chunk {
-                    Some(chunk) => self.take(chunk),
+                next = fed.recv(), if more => match next {
+                    Some(Fed::Missing(chunk)) => self.take(chunk),
+                    Some(Fed::There(index, compared)) => {
+                        self.plan.handle_there(index);
+                        compared.into_iter().for_each(|length| self.progress.advanced(u64::from(length)));
+                    }
+                    Some(Fed::Differs(chunk, epoch)) => {
+                        self.progress.differed(chunk.index);
+                        self.plan.handle_differs(chunk.index, epoch);
+                        self.take(chunk);
+                    }
                     None => {
                         more = false;
                         self.plan.handle_end();
@@ -203,13 +246,13 @@ impl<'a> Run<'a> {
 
     /// Begins everything that can begin now. Answers when to look again.
     fn perform(&mut self) -> Option<Instant> {
-        let client = self.client;
+        let (client, name) = (self.client, self.name);
         loop {
             let now = Instant::now();
             match self.plan.next_step(now, &client.standing.blamed(now)) {
                 Step::Wait(until) => return until,
                 Step::Place(request) => {
-                    let asking = async move { client.leader.ask(&request, Subject::Cluster).await };
+                    let asking = async move { client.leader.ask(&request, Subject::Upload(name)).await };
                     self.placing = Some(Box::pin(asking));
                 }
                 Step::Send(send) => {

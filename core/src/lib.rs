@@ -18,6 +18,7 @@ pub mod name;
 pub mod placement;
 pub mod range;
 pub mod refusal;
+pub mod resume;
 pub mod settings;
 pub mod time;
 pub mod unit;

@@ -81,6 +81,16 @@ pub const PENDING_COPIES_MAX: usize = 65_536;
 pub const CLIENT_IN_FLIGHT_BYTES: usize = 64 * 1024 * 1024;
 /// Deletions that a client has under way at once where it deletes many files.
 pub const DELETES_IN_FLIGHT_MAX: usize = 16;
+/// Files that a download of many has on their way at once.
+pub const DOWNLOADS_AT_ONCE: usize = 16;
+/// How long a replica that is read from may stand still at least before another one may be read beside it.
+pub const READ_STILL_MIN_MS: u64 = 50;
+/// How long it may at most, however slow reads have been lately.
+pub const READ_STILL_MAX_MS: u64 = 500;
+/// Reads beside slow ones, in a thousand reads, while no node is known to be bad.
+pub const EXTRA_READS_PERMILLE: u32 = 100;
+/// Reads beside slow ones that may come in a burst.
+pub const EXTRA_READS_BURST: u32 = 8;
 /// Chunks that a storage node takes in as their primary at once at most. Memory per write is bounded by its stream's
 /// window and its forwards' buffers, whatever the chunk's size.
 pub const PRIMARY_WRITES_MAX: usize = 32;
@@ -127,6 +137,7 @@ const _: () = {
     assert!(COMMAND_BYTES_MAX <= RAFT_APPEND_BYTES_MAX, "an entry fits an append");
     assert!(RAFT_APPEND_BYTES_MAX < RAFT_MESSAGE_BYTES_MAX, "an append fits a message");
     assert!(CLIENT_IN_FLIGHT_BYTES >= CHUNK_BYTES_MAX as usize);
+    assert!(READ_STILL_MIN_MS <= READ_STILL_MAX_MS && READ_STILL_MAX_MS < 1000, "a bad node costs less than a second");
     assert!(WRITE_PIECE_BYTES <= FORWARD_BUFFER_BYTES, "a piece fits a forward's buffer");
     assert!(LATE_REPORTS_PER_BEAT_MAX <= LATE_REPORTS_PER_ENTRY_MAX, "a beat's reports fit one entry");
     // A late report has a digest and a few numbers: an entry full of them fits the log.

@@ -151,15 +151,15 @@ pub enum Command {
         /// What the client asked.
         request: ChangeSettings,
     },
-    /// Moves a file or a directory.
-    Move {
-        /// What the client asked.
-        request: MoveName,
-    },
     /// Hands an open upload over to another run.
     Resume {
         /// What the client asked.
         request: ResumeUpload,
+    },
+    /// Moves a file or a directory.
+    Move {
+        /// What the client asked.
+        request: MoveName,
     },
 }
 
@@ -188,10 +188,10 @@ pub enum Outcome {
     },
     /// The settings are changed, to these.
     SettingsChanged(ClusterSettings),
-    /// The file or directory has its new name.
-    Moved(MovedName),
     /// The upload was handed over, or there is none that fits.
     Resumed(FoundUpload),
+    /// The file or directory has its new name.
+    Moved(MovedName),
 }
 
 /// An open upload: [`crate::wire::metadata::CreatedFile`] without addresses.
@@ -255,12 +255,12 @@ impl fmt::Display for Command {
                 write!(f, "change settings (request {}):", request.request)?;
                 request.changes.iter().try_for_each(|change| write!(f, " {}={}", change.key, change.value))
             }
+            Command::Resume { request } => {
+                write!(f, "resume {:?} (nonce {})", request.name.as_str(), request.nonce)
+            }
             Command::Move { request } => {
                 let (from, to) = (request.from.as_str(), request.to.as_str());
                 write!(f, "move {from:?} to {to:?} (request {})", request.request)
-            }
-            Command::Resume { request } => {
-                write!(f, "resume {:?} (nonce {})", request.name.as_str(), request.nonce)
             }
         }
     }
@@ -295,7 +295,7 @@ fn execute<V: View>(draft: &mut Draft<'_, V>, command: &Command) -> Result<Outco
             report::record_copies(draft, *reporter, *incarnation, reports)
         }
         Command::ChangeSettings { request } => membership::change_settings(draft, request),
-        Command::Move { request } => rename::move_name(draft, request),
         Command::Resume { request } => resume::resume(draft, request),
+        Command::Move { request } => rename::move_name(draft, request),
     }
 }

@@ -1,5 +1,10 @@
 //! What users do, one operation at a time: each is recorded in the history, judged by the oracle, and must end.
 
+mod name;
+mod version;
+
+pub use version::UNMIXED;
+
 use crate::cluster::User;
 use crate::history::{History, Operation, Outcome};
 use crate::oracle::{Attempt, Oracle};
@@ -7,6 +12,7 @@ use crate::trace::Trace;
 use crate::verdict::{AnyError, Failure, Tally};
 use dfs_client::{ClientError, DownloadRequest, Sink, UploadRequest};
 use dfs_core::name::FileName;
+use dfs_core::range::ByteRange;
 use dfs_core::unit::ChunkSize;
 use dfs_core::wire::metadata::{FileInfo, FileTarget};
 use std::fmt;
@@ -116,11 +122,35 @@ impl Work<'_> {
     /// It does not end.
     pub async fn upload(&self, name: &FileName, length: u64, manner: Manner) -> Result<Ended, AnyError> {
         let attempt = self.shared.oracle.begin(name, length);
-        let call = self.shared.history.invoke(self.number, name, Operation::Create { content: attempt.id });
+        let operation = Operation::Create { content: attempt.id };
+        self.put("upload", attempt, name, manner, operation).await
+    }
+
+    /// Uploads a file in the place of whatever has the name.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn overwrite(&self, name: &FileName, length: u64, manner: Manner) -> Result<Ended, AnyError> {
+        let attempt = self.shared.oracle.begin_over(name, length);
+        let operation = Operation::Overwrite { content: attempt.id };
+        self.put("overwrite", attempt, name, manner, operation).await
+    }
+
+    async fn put(
+        &self,
+        what: &'static str,
+        attempt: Attempt,
+        name: &FileName,
+        manner: Manner,
+        operation: Operation,
+    ) -> Result<Ended, AnyError> {
+        let call = self.shared.history.invoke(self.number, name, operation);
         let began = Instant::now();
+        let sending = self.send(&attempt, name, manner, matches!(operation, Operation::Overwrite { .. }));
+        let length = attempt.content.length;
         let outcome = match manner {
-            Manner::Vanishing(after) => timeout(after, self.send(&attempt, name, manner)).await.ok(),
-            _ => Some(self.finish("upload", name, self.send(&attempt, name, manner)).await?),
+            Manner::Vanishing(after) => timeout(after, sending).await.ok(),
+            _ => Some(self.finish(what, name, sending).await?),
         };
         let (outcome, words) = match outcome {
             None => (Outcome::Unknown, "its writer vanished".to_owned()),
@@ -129,16 +159,27 @@ impl Work<'_> {
                 (Outcome::Done, format!("file {}, {length} bytes", info.file))
             }
             Some(Err(ClientError::NameExists { .. })) => (Outcome::Exists, "exists".to_owned()),
+            Some(Err(error @ ClientError::Replaced { .. })) => (Outcome::Exists, error.to_string()),
             // An upload that cannot read its source never asks for its commit.
             Some(Err(error @ ClientError::Source(_))) => (Outcome::Failed, error.to_string()),
             Some(Err(error)) => (Outcome::Unknown, error.to_string()),
         };
+        if matches!(outcome, Outcome::Exists | Outcome::Failed) {
+            self.shared.oracle.refused(&attempt);
+        }
         self.shared.history.respond(call, outcome);
-        Ok(self.note("upload", name, began, outcome, words))
+        Ok(self.note(what, name, began, outcome, words))
     }
 
-    async fn send(&self, attempt: &Attempt, name: &FileName, manner: Manner) -> Result<FileInfo, ClientError> {
+    async fn send(
+        &self,
+        attempt: &Attempt,
+        name: &FileName,
+        manner: Manner,
+        replace: bool,
+    ) -> Result<FileInfo, ClientError> {
         let mut request = UploadRequest::new(name.clone(), attempt.modified());
+        request.replace = replace;
         let large = self.shared.large_chunks_every.is_some_and(|every| attempt.id.is_multiple_of(every));
         let chunk_bytes = if large { LARGE_CHUNK_BYTES } else { CHUNK_BYTES };
         request.chunk_size = ChunkSize::try_from(chunk_bytes).expect("the chunk size lies within its bounds");
@@ -237,6 +278,30 @@ impl Work<'_> {
             }
             Err(error) => Ok(Err(error)),
         }
+    }
+
+    /// Reads some bytes of a file, and compares each.
+    ///
+    /// # Errors
+    /// It does not end, or gives what nobody wrote.
+    pub async fn read_range(&self, name: &FileName, range: ByteRange) -> Result<Ended, AnyError> {
+        let call = self.shared.history.invoke(self.number, name, Operation::Read);
+        let began = Instant::now();
+        let mut bytes = Vec::new();
+        let request = DownloadRequest { range: Some(range), ..DownloadRequest::default() };
+        let target = FileTarget::Name(name.clone());
+        let reading = self.user.client().download(target, &mut bytes, request, &());
+        let read = self.finish("read", name, reading).await?;
+        if let Ok(info) = &read {
+            let content = self.content(info)?;
+            let span = range.resolve(info.size)?;
+            let mut expected = vec![0; usize::try_from(span.length)?];
+            content.fill(span.offset, &mut expected);
+            self.right(info, Ok::<_, Failure>((bytes == expected, bytes.len() as u64)))?;
+        }
+        let (outcome, words) = self.seen(read)?;
+        self.shared.history.respond(call, outcome);
+        Ok(self.note("read", name, began, outcome, words))
     }
 
     /// Lists everything below a prefix: each of `names` is seen or not.

@@ -24,7 +24,7 @@ fn segments(cluster: &Cluster, node: &str) -> Vec<PathBuf> {
 }
 
 /// Flips a bit in every place of a node's segments where `pattern` stands; answers how many there were.
-fn flip(cluster: &Cluster, node: &str, pattern: &[u8]) -> usize {
+pub fn flip(cluster: &Cluster, node: &str, pattern: &[u8]) -> usize {
     let mut flipped = 0;
     for path in segments(cluster, node) {
         let content = std::fs::read(&path).unwrap();

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod disks;
+mod downloads;
 mod failures;
 mod files;
 mod house;
@@ -12,3 +13,5 @@ mod metadata;
 mod names;
 mod operation;
 mod security;
+mod slow;
+mod uploads;

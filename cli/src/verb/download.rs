@@ -1,17 +1,22 @@
-//! `download`: a file of the cluster into a local file or to standard output.
+//! `download`: a file of the cluster, or all below a directory, into local files or to standard output.
+
+mod tree;
 
 use crate::connect::ClusterArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::local_file::PartFile;
+use crate::json;
+use crate::output::{note, print};
+use crate::part_file::{Kept, Leftovers, PartFile};
 use crate::progress::Display;
 use crate::runtime;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use dfs_client::client::{PARALLEL_DEFAULT, PARALLEL_MAX};
-use dfs_client::{Client, DownloadRequest, WriterSink};
+use dfs_client::{Client, DownloadRequest, Progress, WriterSink};
 use dfs_core::name::FileName;
 use dfs_core::range::ByteRange;
-use dfs_core::wire::metadata::FileTarget;
+use dfs_core::unit::ByteCount;
+use dfs_core::wire::metadata::{FileInfo, FileTarget};
 use dfs_transport::world::World;
 use std::path::{Path, PathBuf};
 
@@ -21,56 +26,196 @@ Examples:
   dfs-cli download -n photos/2026/cat.jpg -o /tmp/cat.jpg
   dfs-cli download -n backups/etc.tar -o - | tar t
   dfs-cli download -n logs/today -o - --range -4096       the last 4096 bytes
+  dfs-cli download -r photos/2026 -o pictures             all below it, into ./pictures
+  dfs-cli download -r photos --verify-only                writes nothing
 
 The file appears under its local name when all of it was checked and is on stable storage. Until then an
-existing file stays as it is.";
+existing file stays as it is. What an interrupted download has got stays beside it, under a hidden name that ends
+with .part; the same command checks it and goes on from there.
 
-/// Get a file back
+With -r, a file that cannot be downloaded is named, and the rest goes on; the exit code is that of the failures, or
+1 if they differ.
+
+With --verify-only, every byte that is asked for is read from one replica of its chunk and checked, or from another
+where that fails: it says that the file can be read, not that all of its copies are good.
+
+With --json: a line for each file with the fields id, name, bytes, outcome (downloaded, verified or failed), path and
+error; with -r, a last line with done, failed and bytes.";
+
+/// Get files back
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
+#[command(group(ArgGroup::new("what").required(true).args(["name", "recursive"])))]
 pub struct DownloadArgs {
     /// The file's name in the cluster
     #[arg(short, long)]
-    name: FileName,
-    /// The local file to write; - is standard output [default: the base name, in the current directory]
+    name: Option<FileName>,
+    /// All files below this directory of the cluster; an empty one means all files
+    #[arg(short, long, value_name = "DIR")]
+    recursive: Option<String>,
+    /// The local file to write, or with -r the directory; - is standard output [default: the base name, in the
+    /// current directory]
     #[arg(short, long, value_name = "PATH")]
     out: Option<PathBuf>,
     /// Only these bytes, as in HTTP: FIRST-LAST (both inclusive, from 0), FIRST- or -COUNT for the last ones
-    #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true, conflicts_with = "recursive")]
     range: Option<ByteRange>,
-    /// Chunks on their way at once
+    /// Read and check every byte, and write nothing
+    #[arg(long, conflicts_with = "out")]
+    verify_only: bool,
+    /// Begin afresh, and keep nothing if it is interrupted
+    #[arg(long)]
+    no_resume: bool,
+    /// Chunks on their way at once, of each file
     #[arg(long, value_name = "N", default_value_t = PARALLEL_DEFAULT as u16,
           value_parser = clap::value_parser!(u16).range(1..=PARALLEL_MAX as i64))]
     parallel: u16,
     /// Show neither progress nor success
     #[arg(short, long)]
     quiet: bool,
+    /// Write JSON lines
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     cluster: ClusterArgs,
 }
 
+/// What one run of the verb shares.
+struct Run<'a> {
+    world: &'a World,
+    client: &'a Client,
+    arguments: &'a DownloadArgs,
+    kept: &'a Kept,
+    leftovers: Leftovers,
+}
+
 impl DownloadArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
-        runtime::run_interruptible("download", async |world| self.download(&world).await)
+        self.check()?;
+        let kept = Kept::default();
+        let outcome = runtime::run_interruptible("download", async |world| {
+            let client = self.cluster.client(&world)?;
+            let (arguments, leftovers) = (&self, Leftovers::default());
+            let run = Run { world: &world, client: &client, arguments, kept: &kept, leftovers };
+            match (&self.name, &self.recursive) {
+                (Some(name), _) => run.one(name).await?,
+                (None, directory) => run.tree(directory.as_deref().unwrap_or_default()).await?,
+            }
+            client.close().await;
+            Ok(())
+        });
+        outcome.map_err(|failure| kept.explain(failure))
     }
 
-    async fn download(&self, world: &World) -> Result<(), Failure> {
-        let client = self.cluster.client(world)?;
-        let progress = Display::new("downloading", self.name.as_str(), self.quiet);
-        let request = DownloadRequest { parallel: usize::from(self.parallel), range: self.range };
-        let target = FileTarget::Name(self.name.clone());
-        match &self.out {
-            Some(out) if out.as_os_str() == "-" => {
-                let sink = WriterSink::new(&world.scope, std::io::stdout());
-                client.download(target, sink, request, &progress).await?;
-            }
-            Some(out) => download_file(world, &client, target, out, request, &progress).await?,
-            // A checked component of a name has no slash and is not `..`: it stays in this directory.
-            None => download_file(world, &client, target, Path::new(self.name.base()), request, &progress).await?,
+    /// Refuses what makes no sense together, before anything is asked.
+    fn check(&self) -> Result<(), Failure> {
+        if !self.goes_to_standard_output() {
+            return Ok(());
         }
-        client.close().await;
-        progress.finish("downloaded");
+        let refused = |what: &str| Failure::new(Exit::Usage, format_args!("{what} and --out - do not go together"));
+        match (&self.recursive, self.json) {
+            (Some(_), _) => Err(refused("--recursive").hint("name a directory")),
+            (None, true) => Err(refused("--json").hint("write to a file")),
+            (None, false) => Ok(()),
+        }
+    }
+
+    fn goes_to_standard_output(&self) -> bool {
+        self.out.as_ref().is_some_and(|out| out.as_os_str() == "-")
+    }
+
+    fn request(&self) -> DownloadRequest {
+        DownloadRequest { parallel: usize::from(self.parallel), range: self.range, ..DownloadRequest::default() }
+    }
+
+    /// What is done, in a word for people and programs.
+    fn done(&self) -> &'static str {
+        if self.verify_only { "verified" } else { "downloaded" }
+    }
+
+    fn doing(&self) -> &'static str {
+        if self.verify_only { "verifying" } else { "downloading" }
+    }
+}
+
+impl Run<'_> {
+    /// One file.
+    async fn one(&self, name: &FileName) -> Result<(), Failure> {
+        let arguments = self.arguments;
+        let progress = Display::new(arguments.doing(), name.as_str(), arguments.quiet);
+        let file = self.client.stat(FileTarget::Name(name.clone())).await?;
+        // A checked component of a name has no slash and is not `..`: it stays in this directory.
+        let out = arguments.out.as_deref().unwrap_or(Path::new(name.base()));
+        let out = (!arguments.verify_only && !arguments.goes_to_standard_output()).then_some(out);
+        match out {
+            Some(out) => self.save(&file, out, arguments.request(), &progress).await?,
+            None if arguments.verify_only => self.verify(&file, arguments.request(), &progress).await?,
+            None => {
+                let sink = WriterSink::new(&self.world.scope, std::io::stdout());
+                self.client.download_version(&file, sink, arguments.request(), &progress).await?;
+            }
+        }
+        progress.finish(arguments.done());
+        if arguments.json {
+            return self.tell(&file, out, None);
+        }
+        if arguments.verify_only {
+            let bytes = ByteCount(self.bytes_of(&file));
+            return print(format_args!("{name}: {bytes} can be read and are right (file {})\n", file.file));
+        }
         Ok(())
+    }
+
+    /// Downloads one file into a local one, going on where an earlier run was cut off.
+    async fn save(
+        &self,
+        file: &FileInfo,
+        out: &Path,
+        request: DownloadRequest,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        let entropy = &self.world.entropy;
+        if self.arguments.no_resume || request.range.is_some() {
+            let part = PartFile::create(out, entropy)?;
+            return download_file(self.world, self.client, file, part, request, progress).await;
+        }
+        let part = PartFile::resume(out, file, &self.leftovers, self.kept, entropy)?;
+        let written = part.written().map_err(|cause| Failure::local_file("read", out, &cause))?;
+        let Some(written) = written else {
+            return download_file(self.world, self.client, file, part, request, progress).await;
+        };
+        let right = self.client.verified_prefix(file, written).await?;
+        if right > 0 && !self.arguments.quiet {
+            let (right, size) = (ByteCount(right), ByteCount(file.size));
+            note(format_args!("{}: {right} of {size} are here already and right; going on from there", file.name));
+        }
+        go_on(self.world, self.client, file, (part, right), request, progress).await
+    }
+
+    /// Reads every byte that is asked for.
+    async fn verify(&self, file: &FileInfo, request: DownloadRequest, progress: &dyn Progress) -> Result<(), Failure> {
+        let nowhere = WriterSink::new(&self.world.scope, std::io::sink());
+        Ok(self.client.download_version(file, nowhere, request, progress).await?)
+    }
+
+    /// Writes a line for programs about one file.
+    fn tell(&self, file: &FileInfo, path: Option<&Path>, failure: Option<&Failure>) -> Result<(), Failure> {
+        let outcome = if failure.is_some() { "failed" } else { self.arguments.done() };
+        let line = json::line(&json::Download {
+            id: file.file.0,
+            name: file.name.as_str(),
+            bytes: self.bytes_of(file),
+            outcome,
+            path: path.map(|path| path.to_string_lossy().into_owned()),
+            error: failure.map(|failure| failure.message.clone()),
+        });
+        print(format_args!("{line}\n"))
+    }
+
+    /// The bytes of a file that are asked for.
+    fn bytes_of(&self, file: &FileInfo) -> u64 {
+        let range = self.arguments.range.and_then(|range| range.resolve(file.size).ok());
+        range.map_or(file.size, |span| span.length)
     }
 }
 
@@ -78,15 +223,32 @@ impl DownloadArgs {
 pub(super) async fn download_file(
     world: &World,
     client: &Client,
-    target: FileTarget,
-    out: &Path,
+    file: &FileInfo,
+    part: PartFile,
     request: DownloadRequest,
-    progress: &Display,
+    progress: &dyn Progress,
 ) -> Result<(), Failure> {
-    let part = PartFile::create(out, &world.entropy)?;
-    let failed = |cause: &std::io::Error| Failure::local_file("write", out, cause);
-    let writer = part.writer().map_err(|cause| failed(&cause))?;
-    client.download(target, WriterSink::new(&world.scope, writer), request, progress).await?;
+    go_on(world, client, file, (part, 0), request, progress).await
+}
+
+/// The same, where so many bytes at the beginning are there and right.
+async fn go_on(
+    world: &World,
+    client: &Client,
+    file: &FileInfo,
+    (part, right): (PartFile, u64),
+    mut request: DownloadRequest,
+    progress: &dyn Progress,
+) -> Result<(), Failure> {
+    let out = part.target().to_owned();
+    let failed = |cause: &std::io::Error| Failure::local_file("write", &out, cause);
+    let writer = part.writer_from(right).map_err(|cause| failed(&cause))?;
+    if right > 0 {
+        request.range = Some(ByteRange::From { first: right, last: None });
+    }
+    if right == 0 || right < file.size {
+        client.download_version(file, WriterSink::new(&world.scope, writer), request, progress).await?;
+    }
     let finished = world.scope.blocking(move || part.finish()).await;
     finished.map_err(|_| Failure::new(Exit::Failure, "the download was stopped"))?.map_err(|cause| failed(&cause))
 }

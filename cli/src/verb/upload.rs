@@ -3,11 +3,13 @@
 use crate::connect::ClusterArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::json;
+use crate::output::print;
 use crate::progress::Display;
 use crate::runtime;
 use clap::Args;
 use dfs_client::client::{PARALLEL_DEFAULT, PARALLEL_MAX};
-use dfs_client::{Client, ClientError, FileSource, PipeSource, UploadRequest};
+use dfs_client::{Client, ClientError, FileSource, PipeSource, Resume, UploadRequest};
 use dfs_core::limit::REPLICATION_MAX;
 use dfs_core::name::FileName;
 use dfs_core::refusal::Refusal;
@@ -25,7 +27,11 @@ Examples:
   dfs-cli upload -f photo.jpg --overwrite
   tar c /etc | dfs-cli upload -f - -n backups/etc.tar --chunk-size 16MiB
 
-The file appears under its name when all of it is durable on enough nodes, and not before.";
+The file appears under its name when all of it is durable on enough nodes, and not before.
+
+An upload that was interrupted goes on where it was when the same command is run again: what is stored is not sent
+again. It is the same if the file has the size and modification time that it had; --checksum compares its bytes.
+Standard input always begins anew.";
 
 /// Store a file
 #[derive(Args, Debug)]
@@ -47,6 +53,15 @@ pub struct UploadArgs {
     #[arg(long, value_name = "N", default_value_t = PARALLEL_DEFAULT as u16,
           value_parser = clap::value_parser!(u16).range(1..=PARALLEL_MAX as i64))]
     parallel: u16,
+    /// Go on with an interrupted upload only where the bytes are the same, not only size and time
+    #[arg(long)]
+    checksum: bool,
+    /// Begin anew, whatever an interrupted upload has left
+    #[arg(long, conflicts_with = "checksum")]
+    no_resume: bool,
+    /// Print one line of JSON about the file instead of progress
+    #[arg(long)]
+    json: bool,
     /// Replace the file that has the name now; until all is durable, readers get the old one
     #[arg(long)]
     overwrite: bool,
@@ -65,7 +80,21 @@ fn chunk_size(text: &str) -> Result<ChunkSize, String> {
 impl UploadArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
         let name = self.stored_name()?;
-        runtime::run_interruptible("upload", async |world| self.upload(&world, name).await)
+        let outcome = runtime::run_interruptible("upload", async |world| self.upload(&world, name).await);
+        outcome.map_err(|failure| match failure.exit {
+            Exit::Interrupted if !is_dash(&self.file) => {
+                failure.hint("run the same command again to go on; what is stored is not sent again")
+            }
+            _ => failure,
+        })
+    }
+
+    fn resume(&self) -> Resume {
+        match (self.no_resume, self.checksum) {
+            (true, _) => Resume::Never,
+            (false, true) => Resume::Compare,
+            (false, false) => Resume::Trust,
+        }
     }
 
     /// The name to store under: as given, else the file's base name.
@@ -88,20 +117,26 @@ impl UploadArgs {
             replace: self.overwrite,
             ..UploadRequest::new(name.clone(), world.wall_clock.now())
         };
-        let progress = Display::new("uploading", name.as_str(), self.quiet);
-        if is_dash(&self.file) {
+        let progress = Display::new("uploading", name.as_str(), self.quiet || self.json);
+        let info = if is_dash(&self.file) {
             let client = self.cluster.client(world)?;
             let source = PipeSource::new(&world.scope, std::io::stdin());
-            client.upload(source, request, &progress).await.map_err(|error| explain(error, &name))?;
+            let info = client.upload(source, request, &progress).await.map_err(|error| explain(error, &name))?;
             client.close().await;
+            info
         } else {
             // A file that cannot be read is an error before anything is asked.
             let source = open(world, &self.file).await?;
             let client = self.cluster.client(world)?;
-            upload_file(&client, source, request, &progress).await?;
+            let request = UploadRequest { resume: self.resume(), ..request };
+            let info = upload_file(&client, source, request, &progress).await?;
             client.close().await;
-        }
+            info
+        };
         progress.finish("uploaded");
+        if self.json {
+            print(format_args!("{}\n", json::line(&json::Uploaded::of(&info, progress.resumed_chunks()))))?;
+        }
         Ok(())
     }
 }

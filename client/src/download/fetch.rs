@@ -1,33 +1,31 @@
-//! Reading one chunk from whichever replica gives the right bytes.
+//! Reading a part of one chunk from whichever replica gives the right bytes first.
 //!
-//! Replicas are tried in order. One that refuses, breaks off, is slow or sends other bytes is replaced by the next at
-//! once; if none is left, metadata is asked again where the chunk is, because repair may have moved it meanwhile. Only
-//! bytes of whole blocks whose digests lead to the checksum that metadata knows are ever returned.
+//! Replicas are asked in order, as [`Race`] decides: one that refuses, breaks off or sends other bytes is replaced by the
+//! next at once, and one that is late gets another beside it; the first to deliver wins, and the others are cancelled. If
+//! none is left, metadata is asked again where the chunk is, because repair may have moved it meanwhile.
+//!
+//! Each further read at a time takes its memory from the transfer's. Where none is left, the one that stands still for
+//! longest gives its own.
 
 use super::locations::{Location, Locations};
+use super::race::{Race, Step};
+use super::replica::{Movement, read_replica};
 use crate::backoff::Backoff;
 use crate::client::Inner;
 use crate::error::{ClientError, TransferFailure};
-use bytes::{Bytes, BytesMut};
-use dfs_core::checksum::ChunkSums;
-use dfs_core::id::{ChunkId, NodeId, Role};
-use dfs_core::limit::BLOCK_BYTES;
+use crate::in_flight::{InFlight, Share};
+use crate::standing::Rank;
+use bytes::Bytes;
+use dfs_core::id::{ChunkId, NodeId};
 use dfs_core::range::Part;
 use dfs_core::refusal::Refusal;
-use dfs_core::wire::chunk::{ReadAnswer, ReadChunk, ReadTrailer};
 use dfs_transport::exchange::CallError;
-use dfs_transport::peers::{Class, Destination};
-use dfs_transport::world::Scope;
+use futures_util::future::{AbortHandle, Abortable};
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::net::SocketAddr;
-use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout};
+use std::sync::Arc;
+use tokio::time::{Instant, sleep, sleep_until};
 
-/// Bytes that are taken from the transport at once at most.
-const PIECE_BYTES: usize = 256 * 1024;
-/// The slowest transfer that is worth waiting for, in bytes per second.
-const BYTES_PER_SECOND_MIN: u32 = 256 * 1024;
 /// Rounds over all replicas before faults that time does not heal are believed.
 const ROUNDS_MIN: u32 = 2;
 
@@ -49,31 +47,29 @@ impl Wanted {
     }
 }
 
-/// Reads a part of a chunk, from any replica.
-pub(super) async fn fetch_part(client: &Inner, wanted: Wanted, locations: &Locations) -> Result<Bytes, ClientError> {
+/// The reads that run, and how to stop them.
+type Running = BTreeMap<NodeId, (Arc<Movement>, AbortHandle)>;
+
+/// Why each replica failed last.
+type Failures = BTreeMap<NodeId, TransferFailure>;
+
+/// Reads a part of a chunk, from any replica. The caller has taken the memory for it; what is read beside it takes its
+/// own of `in_flight`.
+pub(super) async fn fetch_part(
+    client: &Inner,
+    wanted: Wanted,
+    locations: &Locations,
+    in_flight: &InFlight,
+) -> Result<Bytes, ClientError> {
     const UNKNOWN: ClientError = ClientError::Nonsense("a chunk of the file is not known");
     let begun = Instant::now();
     let (file, index) = (wanted.chunk.file, wanted.chunk.index);
     let mut backoff = Backoff::storage();
-    let mut failures: BTreeMap<NodeId, TransferFailure> = BTreeMap::new();
-    let mut location = locations.find(index, &client.standing.blamed(begun)).ok_or(UNKNOWN)?;
-    // The first round looks for a replica that is quick; later ones are content with one that answers at all.
-    let mut patience = client.settings.first_byte_timeout;
+    let mut failures = Failures::new();
+    let mut location = locations.find(index, &client.standing.ranks(begun)).ok_or(UNKNOWN)?;
     for round in 1.. {
-        for (node, address) in &location.replicas {
-            match read_replica(client, wanted, &location, *node, *address, patience).await {
-                Ok(bytes) => {
-                    client.standing.praise(*node);
-                    return Ok(bytes);
-                }
-                Err(failure) => {
-                    tracing::info!(chunk = %wanted.chunk, %node, %failure, "a replica could not be read; trying on");
-                    if is_fault_of_node(&failure) {
-                        client.standing.blame(*node, Instant::now());
-                    }
-                    failures.insert(*node, failure);
-                }
-            }
+        if let Some(bytes) = race_once(client, wanted, &location, in_flight, &mut failures).await {
+            return Ok(bytes);
         }
         let hopeless = round >= ROUNDS_MIN && failures.values().all(is_lasting);
         if hopeless || begun.elapsed() >= client.settings.read_timeout {
@@ -81,67 +77,105 @@ pub(super) async fn fetch_part(client: &Inner, wanted: Wanted, locations: &Locat
         }
         sleep(client.world.entropy.jitter(backoff.next())).await;
         let again = Locations::of(client, file, index.group(), 1).await?;
-        location = again.find(index, &client.standing.blamed(Instant::now())).ok_or(UNKNOWN)?;
-        patience = client.settings.stall_timeout;
+        location = again.find(index, &client.standing.ranks(Instant::now())).ok_or(UNKNOWN)?;
     }
     Err(ClientError::ChunkUnreadable { chunk: wanted.chunk, attempts: failures.into_iter().collect() })
 }
 
-/// Reads a part of a chunk from one replica and checks it.
-async fn read_replica(
+/// Reads from the replicas until one delivers or all have failed.
+async fn race_once(
     client: &Inner,
     wanted: Wanted,
     location: &Location,
-    node: NodeId,
-    address: Option<SocketAddr>,
-    patience: Duration,
-) -> Result<Bytes, TransferFailure> {
-    let address = address.ok_or(TransferFailure::NoAddress)?;
-    let stall = client.settings.stall_timeout;
-    let blocks = wanted.blocks();
-    let seconds = u64::from(blocks.length / BYTES_PER_SECOND_MIN);
-    let deadline = Instant::now() + patience + 2 * stall + Duration::from_secs(seconds);
-    let to = Destination { address, role: Role::Storage, node: Some(node) };
-    let request =
-        ReadChunk { chunk: wanted.chunk, epoch: location.epoch, offset: blocks.offset, length: blocks.length };
-    let (mut exchange, answer) = moving(patience, async {
-        let mut exchange = client.peers.open(&to, Class::Bulk, &request, deadline).await?;
-        exchange.finish().await?;
-        let answer: ReadAnswer = exchange.receive_message().await?;
-        Ok((exchange, answer))
-    })
-    .await?;
-    let sums = answer.sums;
-    let fits = sums.check_shape().is_ok()
-        && (sums.length, answer.offset, answer.length) == (wanted.chunk_length, blocks.offset, blocks.length)
-        && sums.checksum() == location.checksum;
-    if !fits {
-        return Err(TransferFailure::WrongBytes);
+    in_flight: &InFlight,
+    failures: &mut Failures,
+) -> Option<Bytes> {
+    let length = wanted.blocks().length;
+    let mut race = Race::new(&location.replicas, client.pace.begin(length), client.settings.first_byte_timeout);
+    let mut reads = FuturesUnordered::new();
+    let mut running = Running::new();
+    // The memory of every read but one, which is the caller's.
+    let mut further: Vec<Share> = Vec::new();
+    loop {
+        let now = Instant::now();
+        watch(&mut race, &running);
+        let leave = |late: &[NodeId], next: NodeId| {
+            has_room(running.len(), &mut further, in_flight, length)
+                && (is_better(&client.standing.ranks(now), late, next) || client.pace.spend())
+        };
+        let step = race.next_step(now, leave);
+        let until = match step {
+            Step::Over => return None,
+            Step::Wait(until) => until,
+            Step::Begin(replica) => {
+                if !has_room(running.len(), &mut further, in_flight, length)
+                    && let Some((node, (_, stop))) = race.stillest().and_then(|node| running.remove_entry(&node))
+                {
+                    stop.abort();
+                    race.give_up(node);
+                    client.standing.overtaken(node, now);
+                }
+                let movement = Arc::new(Movement::new(now));
+                let (stop, registration) = AbortHandle::new_pair();
+                running.insert(replica.0, (Arc::clone(&movement), stop));
+                let reading =
+                    async move { (replica.0, read_replica(client, wanted, location, replica, &movement).await) };
+                reads.push(Abortable::new(Box::pin(reading), registration));
+                continue;
+            }
+        };
+        let ended = tokio::select! {
+            biased;
+            Some(ended) = reads.next() => ended,
+            () = sleep_until(until.unwrap_or(now)), if until.is_some() => continue,
+        };
+        // One that was given up is not counted any more.
+        let Ok((node, outcome)) = ended else { continue };
+        let now = Instant::now();
+        running.remove(&node);
+        match outcome {
+            Ok((bytes, service)) => {
+                watch(&mut race, &running);
+                for slow in race.overtaken_by(node, now) {
+                    tracing::debug!(chunk = %wanted.chunk, node = %slow, by = %node, "a replica was overtaken");
+                    client.standing.overtaken(slow, now);
+                }
+                client.standing.served(node, &service, now);
+                client.pace.served(&service);
+                return Some(bytes);
+            }
+            Err(failure) => {
+                tracing::info!(chunk = %wanted.chunk, %node, %failure, "a replica could not be read; trying on");
+                if is_fault_of_node(&failure) {
+                    client.standing.blame(node, now);
+                }
+                failures.insert(node, failure);
+                race.handle_failed(node);
+            }
+        }
     }
-    exchange.expect_payload(u64::from(blocks.length));
-    let mut bytes = BytesMut::with_capacity(blocks.length as usize);
-    while let Some(piece) = moving(stall, exchange.receive_payload(PIECE_BYTES)).await? {
-        bytes.extend_from_slice(&piece);
-    }
-    let trailer: ReadTrailer = moving(stall, exchange.receive_message()).await?;
-    if trailer.length != blocks.length {
-        return Err(TransferFailure::WrongBytes);
-    }
-    let bytes = check_bytes(&client.world.scope, bytes.freeze(), blocks.offset, sums).await?;
-    let from = (wanted.part.offset - blocks.offset) as usize;
-    Ok(bytes.slice(from..from + wanted.part.length as usize))
 }
 
-/// Lets whole blocks pass only if they are those of the sums, from `offset` on.
-async fn check_bytes(scope: &Scope, bytes: Bytes, offset: u32, sums: ChunkSums) -> Result<Bytes, TransferFailure> {
-    let cheap = bytes.len() <= BLOCK_BYTES as usize;
-    let check = move || if sums.are_blocks_at(offset, &bytes) { Ok(bytes) } else { Err(TransferFailure::WrongBytes) };
-    if cheap { check() } else { scope.blocking(check).await.unwrap_or(Err(TransferFailure::Stalled)) }
+/// Tells the race how its runners move.
+fn watch(race: &mut Race, running: &Running) {
+    for (node, (movement, _)) in running {
+        race.handle_moved(*node, movement.last(), movement.has_arrived());
+    }
 }
 
-/// Waits for one step of a transfer, but not for ever.
-async fn moving<T>(patience: Duration, step: impl Future<Output = Result<T, CallError>>) -> Result<T, TransferFailure> {
-    Ok(timeout(patience, step).await.map_err(|_| TransferFailure::Stalled)??)
+/// Whether there is memory for one more read than are running, taking it if need be.
+fn has_room(running: usize, further: &mut Vec<Share>, in_flight: &InFlight, length: u32) -> bool {
+    if running > further.len() {
+        further.extend(in_flight.try_take(length as usize));
+    }
+    running <= further.len()
+}
+
+/// Whether the next node has not been found wanting while all that are late have: reading from it costs nothing that
+/// was well spent.
+fn is_better(ranks: &BTreeMap<NodeId, Rank>, late: &[NodeId], next: NodeId) -> bool {
+    let rank = |node: &NodeId| ranks.get(node).copied().unwrap_or(Rank::Good);
+    rank(&next) == Rank::Good && late.iter().all(|node| rank(node) != Rank::Good)
 }
 
 /// Whether a failure says something of the node's other chunks too.

@@ -1,8 +1,10 @@
 //! Where the chunks of a file are, as metadata says.
 
+use super::race::Replica;
 use super::replicas::order_replicas;
 use crate::client::Inner;
 use crate::error::{ClientError, Subject};
+use crate::standing::Rank;
 use dfs_core::checksum::Digest;
 use dfs_core::id::{ChunkIndex, Epoch, FileId, GroupIndex, NodeId};
 use dfs_core::wire::metadata::{GroupLocations, GroupPage, LocateGroups};
@@ -17,7 +19,7 @@ pub(super) struct Location {
     /// Its checksum.
     pub(super) checksum: Digest,
     /// The nodes that hold it, in the order in which to try them, with their addresses where they are known.
-    pub(super) replicas: Vec<(NodeId, Option<SocketAddr>)>,
+    pub(super) replicas: Vec<Replica>,
 }
 
 /// Where some consecutive groups of one file are.
@@ -61,10 +63,10 @@ impl Locations {
     }
 
     /// Where a chunk is, if metadata knows it.
-    pub(super) fn find(&self, index: ChunkIndex, blamed: &[NodeId]) -> Option<Location> {
+    pub(super) fn find(&self, index: ChunkIndex, ranks: &BTreeMap<NodeId, Rank>) -> Option<Location> {
         let group = self.groups.get(&index.group())?;
         let chunk = group.chunks.get(index.slot() as usize)?;
-        let nodes = order_replicas(index, &group.holders, blamed);
+        let nodes = order_replicas(index, &group.holders, ranks);
         let replicas = nodes.into_iter().map(|node| (node, self.addresses.get(&node).copied())).collect();
         Some(Location { epoch: chunk.epoch, checksum: chunk.checksum, replicas })
     }
@@ -103,11 +105,11 @@ mod tests {
     #[test]
     fn a_chunk_is_found_with_the_addresses_of_its_holders() {
         let found = add(3, &[3, 4]).unwrap();
-        let location = found.find(GroupIndex(4).chunk(0), &[]).unwrap();
+        let location = found.find(GroupIndex(4).chunk(0), &BTreeMap::new()).unwrap();
         assert_eq!(location.replicas.len(), 2);
         assert!(location.replicas.iter().all(|(node, address)| address.is_some() == (*node == NodeId(1))));
-        assert_eq!(found.find(GroupIndex(4).chunk(1), &[]), None);
-        assert_eq!(found.find(GroupIndex(5).chunk(0), &[]), None);
+        assert_eq!(found.find(GroupIndex(4).chunk(1), &BTreeMap::new()), None);
+        assert_eq!(found.find(GroupIndex(5).chunk(0), &BTreeMap::new()), None);
     }
 
     #[test]

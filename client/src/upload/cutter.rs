@@ -48,6 +48,24 @@ impl<S: Source> Cutter<S> {
         self.given
     }
 
+    /// The place of the next chunk.
+    pub(super) fn next_index(&self) -> Result<ChunkIndex, ClientError> {
+        u32::try_from(self.next).map(ChunkIndex).map_err(|_| ClientError::TooLarge)
+    }
+
+    /// Leaves out the next chunk of a source that said its size; nothing at the end.
+    pub(super) async fn skip(&mut self) -> Result<Option<ChunkIndex>, ClientError> {
+        let index = self.next_index()?;
+        let length = self.said.map_or(0, |said| self.chunk_size.chunk_length(said, self.next));
+        if length == 0 {
+            return Ok(None);
+        }
+        self.source.skip(u64::from(length)).await.map_err(ClientError::of_source)?;
+        self.given += u64::from(length);
+        self.next += 1;
+        Ok(Some(index))
+    }
+
     /// The next chunk, once there is memory for it; nothing at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Chunk>, ClientError> {
         let wanted = match self.said {
@@ -68,7 +86,7 @@ impl<S: Source> Cutter<S> {
         if length == 0 {
             return Ok(None);
         }
-        let index = u32::try_from(self.next).map(ChunkIndex).map_err(|_| ClientError::TooLarge)?;
+        let index = self.next_index()?;
         self.next += 1;
         let (pieces, sums) =
             if length <= HASH_INLINE_BYTES { hash(pieces) } else { self.scope.blocking(move || hash(pieces)).await? };
@@ -80,7 +98,7 @@ impl<S: Source> Cutter<S> {
         let mut pieces = Vec::new();
         let mut missing = wanted;
         while missing > 0 {
-            let piece = self.source.read(missing).await.map_err(ClientError::Source)?;
+            let piece = self.source.read(missing).await.map_err(ClientError::of_source)?;
             if piece.is_empty() {
                 break;
             }

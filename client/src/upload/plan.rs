@@ -11,6 +11,7 @@
 
 use super::reaction::Reaction;
 use super::report::Reports;
+use super::stock::Stock;
 use crate::backoff::Backoff;
 use crate::error::{ClientError, TransferFailure};
 use dfs_core::id::{ChunkId, ChunkIndex, Epoch, FileId, GroupIndex, NodeId, UploadNonce};
@@ -20,6 +21,7 @@ use dfs_core::wire::chunk::{ChunkWritten, WriteChunk};
 use dfs_core::wire::metadata::{AllocateGroup, ChunkReport, GroupPlacement, GroupReport};
 use dfs_transport::world::Entropy;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -56,6 +58,10 @@ pub(super) struct Plan {
     patience: Duration,
     groups: BTreeMap<GroupIndex, Group>,
     reports: Reports,
+    /// What an earlier run left.
+    stock: Arc<Stock>,
+    /// Chunks at the beginning of a group that are there, while the group has no other.
+    passed: Option<(GroupIndex, u32)>,
     placing: Option<GroupIndex>,
     sending: usize,
     ended: bool,
@@ -70,7 +76,7 @@ struct Group {
     not_before: Option<Instant>,
     backoff: Backoff,
     failing_since: Option<Instant>,
-    /// Chunks that have been cut, durable or not.
+    /// Chunks that have been cut, durable or not, or were there already.
     cut: u32,
     /// Those that are not durable.
     waiting: BTreeMap<ChunkIndex, Waiting>,
@@ -87,14 +93,14 @@ struct Waiting {
 }
 
 impl Group {
-    fn new() -> Group {
+    fn new(wanted: Epoch, cut: u32) -> Group {
         Group {
             placement: None,
-            wanted: Some(Epoch::FIRST),
+            wanted: Some(wanted),
             not_before: None,
             backoff: Backoff::storage(),
             failing_since: None,
-            cut: 0,
+            cut,
             waiting: BTreeMap::new(),
         }
     }
@@ -113,13 +119,15 @@ fn is_due(not_before: Option<Instant>, now: Instant) -> bool {
 }
 
 impl Plan {
-    /// An open upload of `chunks_total` chunks, where that is known, of which none has been cut.
+    /// An open upload of `chunks_total` chunks, where that is known, of which none has been cut. `stock` is there
+    /// already.
     pub(super) fn new(
         file: FileId,
         nonce: UploadNonce,
         chunks_total: Option<u64>,
         parallel: usize,
         patience: Duration,
+        stock: Arc<Stock>,
     ) -> Plan {
         Plan {
             file,
@@ -129,6 +137,8 @@ impl Plan {
             patience,
             groups: BTreeMap::new(),
             reports: Reports::default(),
+            stock,
+            passed: None,
             placing: None,
             sending: 0,
             ended: false,
@@ -197,14 +207,49 @@ impl Plan {
 
     /// The next chunk, in order, has been cut from the source.
     pub(super) fn handle_cut(&mut self, index: ChunkIndex, length: u32) {
-        let group = self.groups.entry(index.group()).or_insert_with(Group::new);
+        let wanted = self.stock.epoch_wanted(index.group());
+        let group = self.open_group(index.group(), wanted);
         group.cut += 1;
         let waiting = Waiting { length, sending: false, busy: 0, not_before: None, backoff: Backoff::storage() };
         group.waiting.insert(index, waiting);
         let following = u64::from(index.group().0) + 1;
         let exists = self.chunks_total.is_some_and(|total| following * u64::from(CHUNKS_PER_GROUP) < total);
         if let (true, Ok(following)) = (exists, u32::try_from(following)) {
-            self.groups.entry(GroupIndex(following)).or_insert_with(Group::new);
+            let following = GroupIndex(following);
+            if !self.stock.is_placed(following) {
+                self.open_group(following, Epoch::FIRST);
+            }
+        }
+    }
+
+    /// The next chunk, in order, is there already.
+    pub(super) fn handle_there(&mut self, index: ChunkIndex) {
+        match self.groups.get_mut(&index.group()) {
+            Some(group) => {
+                group.cut += 1;
+                self.close_if_done(index.group());
+            }
+            None => {
+                let before = self.passed.filter(|(group, _)| *group == index.group()).map_or(0, |(_, count)| count);
+                self.passed = Some((index.group(), before + 1));
+            }
+        }
+    }
+
+    /// The next chunk is there with other bytes than the source has, in a group of this epoch. It is to be cut next.
+    pub(super) fn handle_differs(&mut self, index: ChunkIndex, epoch: Epoch) {
+        self.open_group(index.group(), epoch.next());
+    }
+
+    fn open_group(&mut self, index: GroupIndex, wanted: Epoch) -> &mut Group {
+        let passed = self.passed.filter(|(group, _)| *group == index).map_or(0, |(_, count)| count);
+        self.groups.entry(index).or_insert_with(|| Group::new(wanted, passed))
+    }
+
+    /// A group all of whose chunks are durable needs nothing any more.
+    fn close_if_done(&mut self, index: GroupIndex) {
+        if self.groups.get(&index).is_some_and(|group| group.waiting.is_empty() && group.cut == CHUNKS_PER_GROUP) {
+            self.groups.remove(&index);
         }
     }
 
@@ -218,7 +263,7 @@ impl Plan {
         if self.placing.take().is_some_and(|placing| placing != placement.group) {
             return Err(ClientError::Nonsense("a placement was granted that was not asked for"));
         }
-        let group = self.groups.entry(placement.group).or_insert_with(Group::new);
+        let group = self.open_group(placement.group, Epoch::FIRST);
         let nodes = placement.nodes.len();
         if placement.write_quorum == 0 || nodes < usize::from(placement.write_quorum) {
             return Err(ClientError::Nonsense("a placement has fewer nodes than a write needs"));
@@ -238,9 +283,7 @@ impl Plan {
         if let Some(group) = self.groups.get_mut(&index.group()) {
             group.waiting.remove(&index);
             group.failing_since = None;
-            if group.waiting.is_empty() && group.cut == CHUNKS_PER_GROUP {
-                self.groups.remove(&index.group());
-            }
+            self.close_if_done(index.group());
         }
         let report =
             ChunkReport { index, length: send.request.length, checksum: written.checksum, holders: written.holders };

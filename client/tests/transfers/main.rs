@@ -2,8 +2,11 @@
 
 mod fake;
 mod finding;
+mod hedging;
+mod local_copy;
 mod metadata;
 mod ranges;
 mod reading;
+mod resuming;
 mod storage;
 mod writing;

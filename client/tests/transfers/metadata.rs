@@ -8,8 +8,9 @@ use dfs_core::refusal::Refusal;
 use dfs_core::time::ClusterTime;
 use dfs_core::wire::metadata::{
     AllocateGroup, ChunkLocation, CommitFile, CreateFile, CreatedFile, DeleteFile, FileInfo, FilePage, FileTarget,
-    GroupHolder, GroupLocations, GroupPage, GroupPlacement, GroupReport, Leadership, ListFiles, LocateGroups, StatFile,
-    WhoLeads,
+    FoundUpload, GroupHolder, GroupLocations, GroupPage, GroupPlacement, GroupReport, Leadership, ListFiles,
+    LocateGroups, LocateUpload, RecordedChunk, ResumeUpload, ResumedUpload, StatFile, UploadDifference, UploadGroup,
+    UploadPage, WhoLeads,
 };
 use dfs_core::wire::{NodeAddress, Request};
 use dfs_transport::endpoint::{Dispatch, Inbound};
@@ -49,6 +50,7 @@ struct File {
 
 struct Copies {
     epoch: Epoch,
+    length: u32,
     checksum: Digest,
     holders: Vec<NodeId>,
 }
@@ -138,13 +140,67 @@ impl Metadata {
         if let Some(known) = file.groups.get(&request.group)
             && known.epoch >= request.epoch
         {
-            return Ok(known.clone());
+            let known = known.clone();
+            if !request.reports.is_empty() {
+                file.take(&request.reports)?;
+                state.entries += 1;
+            }
+            return Ok(known);
         }
         file.take(&request.reports)?;
         let placement = self.place(request.group, request.epoch, &request.excluded);
         file.groups.insert(request.group, placement.clone());
         state.entries += 1;
         Ok(placement)
+    }
+
+    fn resume(&self, request: &ResumeUpload) -> Result<FoundUpload, Refusal> {
+        let mut state = self.state.lock().unwrap();
+        if state.find(&FileTarget::Name(request.name.clone())).is_some() {
+            return Err(Refusal::NameExists);
+        }
+        let newest =
+            state.files.iter_mut().rev().find(|(_, file)| file.create.name == request.name && file.committed.is_none());
+        let Some((id, file)) = newest else { return Ok(FoundUpload::Nothing) };
+        let create = &file.create;
+        let difference = if create.size_hint != Some(request.size) {
+            Some(UploadDifference::Size)
+        } else if create.modified != request.modified {
+            Some(UploadDifference::Modified)
+        } else if create.chunk_size != request.chunk_size {
+            Some(UploadDifference::ChunkSize)
+        } else {
+            None
+        };
+        if let Some(difference) = difference {
+            return Ok(FoundUpload::Other(difference));
+        }
+        let (groups, reported) = (file.groups.len(), file.chunks.len() as u64);
+        let resumed =
+            ResumedUpload { file: *id, replication: REPLICATION, groups: u32::try_from(groups).unwrap(), reported };
+        if file.create.nonce != request.nonce {
+            file.create.nonce = request.nonce;
+            state.entries += 1;
+        }
+        Ok(FoundUpload::Resumed(resumed))
+    }
+
+    fn locate_upload(&self, request: &LocateUpload) -> Result<UploadPage, Refusal> {
+        let mut state = self.state.lock().unwrap();
+        let file = state.open(request.file, request.nonce)?;
+        // Short pages, so that asking for the rest shows.
+        let groups = file.groups.range(request.first..).take(request.limit.min(2) as usize);
+        let groups = groups.map(|(index, placement)| {
+            let chunks = file.chunks.range(index.chunk(0)..=index.chunk(CHUNKS_PER_GROUP - 1));
+            let recorded = |(index, copies): (&ChunkIndex, &Copies)| RecordedChunk {
+                index: *index,
+                epoch: copies.epoch,
+                length: copies.length,
+                checksum: copies.checksum,
+            };
+            UploadGroup { placement: placement.clone(), chunks: chunks.map(recorded).collect() }
+        });
+        Ok(UploadPage { groups: groups.collect() })
     }
 
     fn commit(&self, request: CommitFile) -> Result<FileInfo, Refusal> {
@@ -236,7 +292,12 @@ impl File {
                 if chunk.holders.len() < usize::from(QUORUM) || !chunk.holders.iter().all(placed) {
                     return Err(Refusal::BadReport);
                 }
-                let copies = Copies { epoch: report.epoch, checksum: chunk.checksum, holders: chunk.holders.clone() };
+                let copies = Copies {
+                    epoch: report.epoch,
+                    length: chunk.length,
+                    checksum: chunk.checksum,
+                    holders: chunk.holders.clone(),
+                };
                 self.chunks.insert(chunk.index, copies);
             }
         }
@@ -276,6 +337,10 @@ impl Dispatch for Member {
                 CreateFile::METHOD => answer(inbound, &metadata, Some(node), |r| metadata.create(r)).await,
                 AllocateGroup::METHOD => answer(inbound, &metadata, Some(node), |r| metadata.allocate(r)).await,
                 CommitFile::METHOD => answer(inbound, &metadata, Some(node), |r| metadata.commit(r)).await,
+                ResumeUpload::METHOD => answer(inbound, &metadata, Some(node), |r| metadata.resume(&r)).await,
+                LocateUpload::METHOD => {
+                    answer(inbound, &metadata, Some(node), |r| metadata.locate_upload(&r)).await;
+                }
                 StatFile::METHOD => {
                     let find =
                         |r: StatFile| metadata.state.lock().unwrap().find(&r.target).cloned().ok_or(Refusal::NotFound);

@@ -2,11 +2,14 @@
 
 use bytes::{Bytes, BytesMut};
 use dfs_core::checksum::ChunkSums;
-use dfs_core::id::{ChunkId, Epoch, NodeId};
+use dfs_core::id::{ChunkId, ChunkIndex, Epoch, NodeId};
 use dfs_core::limit::BLOCK_BYTES;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::Request;
-use dfs_core::wire::chunk::{ChunkWritten, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer, WriteChunk, WriteTrailer};
+use dfs_core::wire::chunk::{
+    ChunkWritten, HeldChunk, HeldChunks, HeldList, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer, WriteChunk,
+    WriteTrailer,
+};
 use dfs_transport::endpoint::{Dispatch, Inbound};
 use dfs_transport::exchange::{CallError, Exchange};
 use dfs_transport::world::World;
@@ -24,12 +27,18 @@ pub enum Fault {
     Hangs,
     /// It takes the payload and never acknowledges.
     HangsBeforeAcknowledging,
+    /// It and its replicas keep the chunk, and it never acknowledges.
+    KeepsSilent,
     /// It is out of space.
     Full,
     /// It acknowledges its own copy as if that were enough.
     AcknowledgesOneCopy,
     /// It acknowledges with the checksum of other bytes.
     AcknowledgesOtherBytes,
+    /// It answers reads only after this time.
+    Late(Duration),
+    /// It sends what is read in pieces of 8 KiB, this time apart.
+    Trickles(Duration),
     /// It breaks off in the middle of the payload.
     BreaksOff,
     /// It sends other bytes than it was given.
@@ -47,12 +56,15 @@ struct State {
     fault: Fault,
     chunks: BTreeMap<(ChunkId, Epoch), (Bytes, ChunkSums)>,
     reads: Vec<ReadChunk>,
+    /// Bytes of payload that came from clients.
+    received: u64,
     delay: Duration,
 }
 
 impl Storage {
     pub fn new(node: NodeId) -> Storage {
-        let state = State { fault: Fault::None, chunks: BTreeMap::new(), reads: Vec::new(), delay: Duration::ZERO };
+        let (fault, delay) = (Fault::None, Duration::ZERO);
+        let state = State { fault, chunks: BTreeMap::new(), reads: Vec::new(), received: 0, delay };
         Storage { node, state: Mutex::new(state) }
     }
 
@@ -67,6 +79,14 @@ impl Storage {
     /// How long each write waits before it is acknowledged.
     pub fn set_delay(&self, delay: Duration) {
         self.state.lock().unwrap().delay = delay;
+    }
+
+    pub fn received(&self) -> u64 {
+        self.state.lock().unwrap().received
+    }
+
+    pub fn chunks(&self) -> Vec<(ChunkIndex, Epoch)> {
+        self.state.lock().unwrap().chunks.keys().map(|(chunk, epoch)| (chunk.index, *epoch)).collect()
     }
 
     /// How many reads were asked for.
@@ -123,6 +143,7 @@ impl Dispatch for Keeper {
             let _ = match inbound.method {
                 WriteChunk::METHOD => write(&storage, &all, inbound).await,
                 ReadChunk::METHOD => read(&storage, inbound).await,
+                HeldChunks::METHOD => held(&storage, inbound).await,
                 _ => inbound.into_exchange().refuse(Refusal::UnknownMethod).await,
             };
         });
@@ -162,6 +183,9 @@ async fn write(storage: &Storage, all: &[Arc<Storage>], inbound: Inbound) -> Res
                 .iter()
                 .filter_map(|replica| all.iter().find(|node| node.node == replica.node)?.keep(&request, &bytes, &sums));
             holders.extend(replicas);
+            if storage.fault() == Fault::KeepsSilent {
+                return std::future::pending().await;
+            }
             if holders.len() < usize::from(request.write_quorum) {
                 let failed = request.replicas.iter().map(|replica| replica.node);
                 let failed = failed.filter(|node| !holders.contains(node)).collect();
@@ -178,11 +202,30 @@ async fn receive(exchange: &mut Exchange, storage: &Storage) -> Result<Bytes, Ca
     let mut bytes = BytesMut::new();
     while let Some(piece) = exchange.receive_payload(64 * 1024).await? {
         bytes.extend_from_slice(&piece);
+        storage.state.lock().unwrap().received += piece.len() as u64;
         if storage.fault() == Fault::BreaksOff {
             return Err(CallError::Broken);
         }
     }
     Ok(bytes.freeze())
+}
+
+async fn held(storage: &Storage, inbound: Inbound) -> Result<(), CallError> {
+    let request: HeldChunks = inbound.decode()?;
+    let chunks = {
+        let state = storage.state.lock().unwrap();
+        let wanted = |chunk: &ChunkId, epoch: &Epoch| {
+            chunk.file == request.file && chunk.index.group() == request.group && *epoch == request.epoch
+        };
+        let held = state.chunks.iter().filter(|((chunk, epoch), _)| wanted(chunk, epoch));
+        held.map(|((chunk, _), (_, sums))| HeldChunk {
+            index: chunk.index,
+            length: sums.length,
+            checksum: sums.checksum(),
+        })
+        .collect()
+    };
+    inbound.into_exchange().reply(&HeldList { chunks }).await
 }
 
 async fn read(storage: &Storage, inbound: Inbound) -> Result<(), CallError> {
@@ -206,11 +249,20 @@ async fn read(storage: &Storage, inbound: Inbound) -> Result<(), CallError> {
     let end = (request.offset + request.length).next_multiple_of(BLOCK_BYTES).min(sums.length);
     let offset = request.offset / BLOCK_BYTES * BLOCK_BYTES;
     let length = end - offset;
-    let bytes = bytes.slice(offset as usize..end as usize);
+    let mut bytes = bytes.slice(offset as usize..end as usize);
+    if let Fault::Late(time) = storage.fault() {
+        tokio::time::sleep(time).await;
+    }
     exchange.send_message(&ReadAnswer { sums, offset, length }).await?;
     if storage.fault() == Fault::BreaksOff {
         let half = bytes.slice(..bytes.len() / 2);
         return exchange.send_payload(half).await;
+    }
+    if let Fault::Trickles(pause) = storage.fault() {
+        while bytes.len() > 8192 {
+            exchange.send_payload(bytes.split_to(8192)).await?;
+            tokio::time::sleep(pause).await;
+        }
     }
     exchange.send_payload(bytes).await?;
     exchange.reply(&ReadTrailer { length }).await

@@ -3,7 +3,7 @@
 //! Open uploads are kept by name, the newest first; an upload is entered when it is created and leaves when it is
 //! committed. Which one fits is told from its record: the name, the size and modification time of the source, the chunk
 //! size and the copies. Taking over exchanges the nonce, so that the earlier run can neither place, report nor commit
-//! any more; and it claims the name anew, because what the later run may replace is what its user sees now.
+//! any more. A run that may replace a version means the one that has the name when it takes over.
 
 use super::draft::{Draft, Stop, settle};
 use super::generation::Generations;
@@ -43,7 +43,7 @@ enum Search {
     Differs(UploadDifference),
     /// It belongs to this run already.
     Ours(FileId, FileRecord, OpenFile),
-    /// It can be taken over, with this claim on its name.
+    /// It may be handed over, with this claim on its name.
     Fits(FileId, FileRecord, OpenFile, Claim),
 }
 

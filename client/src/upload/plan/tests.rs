@@ -1,5 +1,6 @@
 use super::*;
 use dfs_core::checksum::Digest;
+use dfs_core::mask::ChunkMask;
 use dfs_core::refusal::Refusal;
 use dfs_transport::exchange::CallError;
 use dfs_transport::world::World;
@@ -20,7 +21,7 @@ fn placement(group: u32, epoch: u32, nodes: &[u64]) -> GroupPlacement {
 }
 
 fn plan(chunks_total: Option<u64>, parallel: usize) -> Plan {
-    let mut plan = Plan::new(FileId(1), UploadNonce(2), chunks_total, parallel, PATIENCE);
+    let mut plan = Plan::new(FileId(1), UploadNonce(2), chunks_total, parallel, PATIENCE, Arc::default());
     plan.handle_placed(placement(0, 1, &[1, 2, 3])).unwrap();
     plan
 }
@@ -207,7 +208,83 @@ async fn a_stuck_group_never_leaves_more_reports_than_one_request_takes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_placement_that_cannot_be_is_not_believed() {
-    let mut fresh = Plan::new(FileId(1), UploadNonce(2), None, 4, PATIENCE);
+    let mut fresh = Plan::new(FileId(1), UploadNonce(2), None, 4, PATIENCE, Arc::default());
     assert!(fresh.handle_placed(placement(0, 1, &[1])).is_err());
     assert!(plan(None, 4).handle_placed(placement(0, 1, &[1, 2, 3])).is_err());
+}
+
+/// Cuts or passes over all chunks of a resumed upload; answers the placements that were asked for and what was sent.
+fn resume(stock: Stock, total: u32) -> [Vec<(u32, Epoch)>; 2] {
+    let stock = Arc::new(stock);
+    let mut plan = Plan::new(FileId(1), UploadNonce(2), Some(total.into()), 4, PATIENCE, Arc::clone(&stock));
+    let (mut asked, mut sent) = (Vec::new(), Vec::new());
+    for index in (0..total).map(ChunkIndex) {
+        if stock.has(index) {
+            plan.handle_there(index);
+        } else {
+            plan.handle_cut(index, 10);
+        }
+        loop {
+            let (placements, sends, _) = steps(&mut plan, Instant::now());
+            if placements.is_empty() && sends.is_empty() {
+                break;
+            }
+            for request in placements {
+                asked.push((request.group.0, request.epoch));
+                plan.handle_placed(placement(request.group.0, request.epoch.0, &[1, 2, 3])).unwrap();
+            }
+            for send in sends {
+                sent.push((send.request.chunk.index.0, send.request.epoch));
+                plan.handle_written(&send, written());
+            }
+        }
+        let most = plan.groups.values().filter(|group| group.waiting.is_empty()).count();
+        assert!(most <= 2, "groups that are done are not kept: {most}");
+    }
+    plan.handle_end();
+    assert!(plan.is_complete());
+    [asked, sent]
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_run_left_is_not_sent_again_and_what_it_lacks_goes_under_another_epoch() {
+    let mask = |slots: &[u32]| slots.iter().fold(ChunkMask::EMPTY, |mask, slot| mask.union(ChunkMask::of(*slot)));
+    // Groups 0 and 2 are complete, 1 and 3 are not, 4 and 5 were never placed.
+    let all_but_two: Vec<u32> = (0..16).filter(|slot| ![3, 15].contains(slot)).collect();
+    let stock = Stock::of(4, &[(1, 1, mask(&all_but_two)), (3, 7, mask(&[0, 1, 2]))]);
+    let [asked, sent] = resume(stock, 16 * 5 + 2);
+    assert_eq!(asked, [(1, Epoch(2)), (3, Epoch(8)), (4, Epoch(1)), (5, Epoch(1))]);
+    let mut expected = vec![(19, Epoch(2)), (31, Epoch(2))];
+    expected.extend((51..64).map(|index| (index, Epoch(8))));
+    expected.extend((64..82).map(|index| (index, Epoch(1))));
+    assert_eq!(sent, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_all_there_asks_for_nothing() {
+    assert_eq!(resume(Stock::of(3, &[]), 40), [vec![], vec![]]);
+    assert_eq!(resume(Stock::of(0, &[]), 0), [vec![], vec![]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_with_other_bytes_is_sent_again_under_another_epoch() {
+    let stock = Arc::new(Stock::of(2, &[]));
+    let mut plan = Plan::new(FileId(1), UploadNonce(2), Some(32), 4, PATIENCE, stock);
+    for index in (0..32).map(ChunkIndex) {
+        if [5, 6].contains(&index.0) {
+            plan.handle_differs(index, Epoch(3));
+            plan.handle_cut(index, 10);
+        } else {
+            plan.handle_there(index);
+        }
+    }
+    plan.handle_end();
+    let (placements, _, _) = steps(&mut plan, Instant::now());
+    assert_eq!(placements.iter().map(|request| (request.group.0, request.epoch.0)).collect::<Vec<_>>(), [(0, 4)]);
+    plan.handle_placed(placement(0, 4, &[1, 2, 3])).unwrap();
+    let (_, sends, _) = steps(&mut plan, Instant::now());
+    assert_eq!(sends.iter().map(|send| send.request.chunk.index.0).collect::<Vec<_>>(), [5, 6]);
+    assert!(!plan.is_complete());
+    sends.iter().for_each(|send| plan.handle_written(send, written()));
+    assert!(plan.is_complete() && plan.groups.is_empty());
 }

@@ -147,7 +147,9 @@ impl Model {
                 continue;
             }
             if upload.request.size_hint == Some(request.size) {
-                (upload.request.nonce, upload.request.replace, upload.seen) = (request.nonce, request.replace, seen);
+                upload.request.nonce = request.nonce;
+                upload.request.replace = request.replace;
+                upload.seen = seen;
                 return Ok(answer(*file, upload));
             }
             newest = newest.or(Some(UploadDifference::Size));

@@ -17,7 +17,7 @@ const PLACES: [&str; 12] = ["a", "b", "a/b", "a/b/c", "a!", "a/d", "a0", "e/f/g"
 /// What is done; numbers are taken modulo what there is.
 #[derive(Clone, Debug)]
 enum Step {
-    Create { nonce: u8, name: usize, empty: bool, replace: bool, sized: bool, nodes: Vec<NodeId> },
+    Create { nonce: u8, name: usize, empty: bool, sized: bool, replace: bool, nodes: Vec<NodeId> },
     Allocate { nonce: u8, group: u32, raise: u32, nodes: Vec<NodeId>, reports: Vec<Reports> },
     Commit { nonce: u8, complete: bool, size: u64, reports: Vec<Reports> },
     Delete { request: u8, name: usize, by_id: bool },
@@ -59,9 +59,9 @@ fn reports() -> impl Strategy<Value = Vec<Reports>> {
 fn step() -> impl Strategy<Value = Step> {
     let name = 0..NAMES.len();
     prop_oneof![
-        4 => (0_u8..4, name.clone(), any::<(bool, bool, bool)>(), placement())
-            .prop_map(|(nonce, name, (empty, replace, sized), nodes)| {
-                Step::Create { nonce, name, empty, replace, sized, nodes }
+        4 => (0_u8..4, name.clone(), (any::<bool>(), any::<bool>()), any::<bool>(), placement())
+            .prop_map(|(nonce, name, (empty, sized), replace, nodes)| {
+                Step::Create { nonce, name, empty, sized, replace, nodes }
             }),
         2 => (0_u8..4, name.clone(), prop::bool::weighted(0.8), any::<bool>())
             .prop_map(|(nonce, name, sized, replace)| Step::Resume { nonce, name, sized, replace }),
@@ -91,7 +91,7 @@ fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
         reports.iter().map(told).collect()
     };
     match step {
-        Step::Create { nonce, name, empty, replace, sized, nodes } => {
+        Step::Create { nonce, name, empty, sized, replace, nodes } => {
             let request = CreateFile { replace: *replace, ..create_request((*nonce).into(), NAMES[*name]) };
             let nodes = if *empty { vec![] } else { nodes.clone() };
             let size_hint = if *empty { Some(0) } else { sized.then_some(SIZE) };

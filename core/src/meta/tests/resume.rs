@@ -155,3 +155,25 @@ fn a_page_of_an_open_upload_fits_a_message() {
     let chunks: Vec<&Vec<RecordedChunk>> = groups.iter().map(|group| &group.chunks).collect();
     assert!(wire::encode(&chunks).len() < crate::limit::MESSAGE_BYTES_MAX / 4);
 }
+
+#[test]
+fn a_run_that_goes_on_may_replace_what_it_finds_and_nothing_that_came_later() {
+    let mut machine = Machine::with_nodes(3);
+    machine.upload("a", 1);
+    let request = CreateFile { size_hint: Some(SIZE), replace: true, ..create_request(1, "a") };
+    let file = machine.create(request, &[1, 2, 3]).unwrap().file;
+    // Another replaces the version that the first run saw.
+    let other = machine.create(CreateFile { replace: true, ..create_request(2, "a") }, &[1, 2, 3]).unwrap().file;
+    let reports = vec![report(0, 1, vec![chunk(0, 5, 0, &[1, 2])])];
+    machine.commit(commit_request(other, 2, 5, reports)).unwrap();
+    assert_eq!(machine.resume(resume_request(3, "a", SIZE)), Err(Refusal::NameExists));
+    let found = machine.resume(ResumeUpload { replace: true, ..resume_request(3, "a", SIZE) }).unwrap();
+    assert!(matches!(found, FoundUpload::Resumed(resumed) if resumed.file == file));
+    let full = |group: u32, count: u32| {
+        let chunks = (0..count).map(|slot| chunk(group * 16 + slot, CHUNK, 0, &[1, 2])).collect();
+        vec![report(group, 1, chunks)]
+    };
+    machine.allocate(AllocateGroup { reports: full(0, 16), ..allocate_request(file, 3, 1, 1) }, &[1, 2, 3]).unwrap();
+    machine.commit(commit_request(file, 3, SIZE, full(1, 4))).unwrap();
+    assert_eq!(machine.stat("a").unwrap().file, file);
+}

@@ -88,12 +88,12 @@ pub struct OpenUpload {
 
 impl Request for ListLevel {
     const SERVICE: Service = Service::Namespace;
-    const METHOD: u8 = 25;
+    const METHOD: u8 = 16;
     type Reply = LevelPage;
 }
 
 impl Request for ListUploads {
     const SERVICE: Service = Service::Namespace;
-    const METHOD: u8 = 26;
+    const METHOD: u8 = 17;
     type Reply = UploadList;
 }

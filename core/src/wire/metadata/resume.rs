@@ -25,7 +25,7 @@ pub struct ResumeUpload {
     pub chunk_size: ChunkSize,
     /// Copies of each chunk; the cluster's setting where absent.
     pub replication: Option<u8>,
-    /// Whether it may take the name of the version that has it now.
+    /// Whether the file may replace the version that has the name now, as in [`CreateFile`](super::CreateFile).
     pub replace: bool,
 }
 
@@ -110,12 +110,12 @@ pub struct RecordedChunk {
 
 impl Request for ResumeUpload {
     const SERVICE: Service = Service::Namespace;
-    const METHOD: u8 = 22;
+    const METHOD: u8 = 14;
     type Reply = FoundUpload;
 }
 
 impl Request for LocateUpload {
     const SERVICE: Service = Service::Namespace;
-    const METHOD: u8 = 23;
+    const METHOD: u8 = 15;
     type Reply = UploadPage;
 }

@@ -8,8 +8,10 @@ pub(super) fn all() -> Vec<Story> {
         replica_down(),
         replica_slow(),
         replica_corrupt(),
+        range_of_rotten_copies(),
         replica_dies(),
         replica_hangs(),
+        one_bad_node(),
         no_replica(),
         one_replica_left(),
     ]
@@ -56,6 +58,27 @@ fn replica_corrupt() -> Story {
         .within(seconds(5))
 }
 
+fn range_of_rotten_copies() -> Story {
+    let end = mib(1) + kib(3);
+    story("range-of-rotten-copies", "A range is exactly its bytes, whatever the copies are like (12, 28).", 3, 3)
+        .large_chunks()
+        .upload("a", end)
+        .expect_copies("a", 3)
+        .expect_range("a", kib(64) - 1, kib(64))
+        .rot("a", 0, storage(1))
+        .rot("a", 1, storage(2))
+        .expect_range("a", 0, kib(512))
+        .rot("a", 0, storage(3))
+        .rot("a", 1, storage(3))
+        .expect_range("a", kib(512) - 1, kib(512))
+        .expect_range("a", 5, end + 5)
+        .crash(storage(2))
+        .crash(storage(3))
+        .expect_range("a", kib(900), end - 1)
+        .start(storage(2))
+        .expect_range("a", end - 1, end - 1)
+}
+
 fn replica_dies() -> Story {
     story("replica-dies", "A replica that dies in the middle of a download is replaced (26).", 3, 3)
         .upload("a", mib(3))
@@ -80,6 +103,33 @@ fn replica_hangs() -> Story {
         .within(seconds(15))
         .expect_readable("a")
         .within(seconds(15))
+}
+
+fn one_bad_node() -> Story {
+    let story =
+        story("one-bad-node", "One bad node costs a reader less than a second, whatever ails it (26, 27).", 3, 3)
+            .upload("a", kib(700))
+            .expect_copies("a", 3)
+            .expect_readable("a");
+    let ailments = [
+        (1, FaultKind::Pause),
+        (2, FaultKind::StallingDisk),
+        (3, FaultKind::SlowDisk),
+        (1, FaultKind::SlowLink),
+        (2, FaultKind::Unplug),
+        (3, FaultKind::Crash),
+    ];
+    ailments.into_iter().fold(story, |story, (node, ailment)| {
+        story
+            .fault(ailment, storage(node))
+            .expect_readable("a")
+            .within(seconds(1))
+            .expect_readable("a")
+            .within(seconds(1))
+            .mend(storage(node))
+            .wait(seconds(16))
+            .expect_readable("a")
+    })
 }
 
 fn no_replica() -> Story {

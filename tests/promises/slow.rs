@@ -1,0 +1,53 @@
+//! Nodes that stand still, with real SIGSTOP.
+
+use crate::cluster::{Cluster, bytes};
+use rustix::process::{Pid, Signal, kill_process};
+use std::time::{Duration, Instant};
+
+/// A storage node that stands still for as long as this lives.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn node(cluster: &Cluster, node: &str) -> Stopped {
+        let status = cluster.launcher(&["status", "--json"]).succeeds();
+        let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+        let nodes = status["nodes"].as_array().expect("nodes");
+        let found = nodes.iter().find(|other| other["name"] == node).expect("the node");
+        let pid = i32::try_from(found["pid"].as_u64().expect("a running process")).unwrap();
+        let pid = Pid::from_raw(pid).expect("a process id");
+        kill_process(pid, Signal::STOP).unwrap();
+        Stopped(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
+/// A26, A27. The bound on one file is that of one bad node, and slack for a loaded machine; the simulation holds it to
+/// the promise.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test outside of any node")]
+fn a_node_that_stands_still_costs_a_reader_hardly_more_than_nothing() {
+    let cluster = Cluster::start(1, 3);
+    let content = bytes(30_000_000, 27);
+    cluster.put("file", &content);
+    let took = |what: &str| {
+        let began = Instant::now();
+        assert!(cluster.get("file") == content, "{what}");
+        began.elapsed()
+    };
+    let usual = took("all is well");
+    for node in ["storage-1", "storage-2", "storage-3"] {
+        let stopped = Stopped::node(&cluster, node);
+        let slow = took(node);
+        drop(stopped);
+        assert!(slow < usual + Duration::from_secs(2), "{node}: {slow:?}, where {usual:?} is usual");
+    }
+    // Two of three: the one that is left is enough.
+    let _two = [Stopped::node(&cluster, "storage-1"), Stopped::node(&cluster, "storage-3")];
+    let slow = took("two stand still");
+    assert!(slow < usual + Duration::from_secs(4), "{slow:?}, where {usual:?} is usual");
+}

@@ -149,6 +149,7 @@ async fn day(work: Work<'_>, mut random: Random, gate: &Gate, plan: &Plan) -> Ve
     let contested: Vec<FileName> = contested.collect::<Result<_, _>>()?;
     let everywhere = FileName::new("shared")?;
     let mut own: Vec<FileName> = Vec::new();
+    let mut written = 0;
     let thinking = plan.thinking.as_millis() as u64;
     while !gate.over.get() {
         sleep(Duration::from_millis(random.within(0..=thinking))).await;
@@ -160,20 +161,38 @@ async fn day(work: Work<'_>, mut random: Random, gate: &Gate, plan: &Plan) -> Ve
         // Who only looks is told of a new leader by nobody.
         let looks_only = plan.has_reader && work.number == 1;
         match random.within(if looks_only { 58..=99 } else { 0..=99 }) {
-            0..=24 => {
-                let name = FileName::new(format!("user-{}/{}", work.number, own.len()))?;
+            0..=3 => {
+                if let Some(name) = pick(&own, &mut random) {
+                    work.overwrite(name, length(&mut random), Manner::Plain).await?;
+                }
+            }
+            4..=24 => {
+                let name = FileName::new(format!("user-{}/{written}", work.number))?;
+                written += 1;
                 own.push(name.clone());
                 write(work, &name, &mut random).await?;
             }
-            25..=44 => write(work, some, &mut random).await?,
-            45..=54 => drop(work.delete(some).await?),
+            25..=38 => write(work, some, &mut random).await?,
+            39..=44 => {
+                let manner = if random.chance(200_000) { vanishing(&mut random) } else { Manner::Plain };
+                work.overwrite(some, length(&mut random), manner).await?;
+            }
+            45..=51 => drop(work.delete(some).await?),
+            52..=54 => {
+                // Nobody writes under the old name any more: what comes of the move may become known late, or never.
+                if !own.is_empty() {
+                    let name = own.swap_remove(usize::try_from(random.within(0..=own.len() as u64 - 1))?);
+                    work.rename(&name, some).await?;
+                }
+            }
             55..=57 => {
                 if let Some(name) = pick(&own, &mut random) {
                     work.delete(name).await?;
                 }
             }
             58..=67 => drop(work.stat(some).await?),
-            68..=80 => drop(work.read(some, random.chance(500_000)).await?),
+            68..=70 => drop(work.read_in_halves(some, Duration::from_millis(random.within(0..=3_000))).await?),
+            71..=80 => drop(work.read(some, random.chance(500_000)).await?),
             81..=95 => {
                 if let Some(name) = pick(&own, &mut random) {
                     work.read(name, random.chance(500_000)).await?;
@@ -193,13 +212,17 @@ async fn write(work: Work<'_>, name: &FileName, random: &mut Random) -> Verdict 
         0..=69 => Manner::Plain,
         70..=81 => Manner::Piped,
         82..=89 => Manner::Failing(random.within(0..=length)),
-        _ => Manner::Vanishing(Duration::from_millis(random.within(0..=1_500))),
+        _ => vanishing(random),
     };
     let again = random.chance(500_000);
     if work.upload(name, length, manner).await?.outcome == Outcome::Unknown && again {
         work.upload(name, length, Manner::Plain).await?;
     }
     Ok(())
+}
+
+fn vanishing(random: &mut Random) -> Manner {
+    Manner::Vanishing(Duration::from_millis(random.within(0..=1_500)))
 }
 
 /// How long files are: empty, small, around every boundary, and of several groups.

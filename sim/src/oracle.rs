@@ -2,8 +2,9 @@
 //!
 //! Every upload has a content of its own, named by a number that travels as the file's modification time, so that any
 //! answer of the system tells which content it speaks of, an empty file's too. A file is *kept* from the moment its
-//! upload was acknowledged until somebody first asks for its deletion. A write that failed promises nothing: it is
-//! unknown, never absent.
+//! upload was acknowledged until somebody first asks for what may take it away: its deletion, an overwrite, or a move to
+//! another name, under which it is kept once that is acknowledged. A write that failed promises nothing: it is unknown,
+//! never absent.
 
 use crate::content::Content;
 use dfs_core::id::FileId;
@@ -11,7 +12,7 @@ use dfs_core::name::FileName;
 use dfs_core::time::WallTime;
 use dfs_core::wire::metadata::FileInfo;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which content: the number of an upload.
 pub type ContentId = u64;
@@ -37,13 +38,14 @@ pub struct Oracle(RefCell<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    contents: BTreeMap<ContentId, (FileName, Content)>,
+    /// Every content, and the names that it may have: that of its upload, and those it may have been moved to.
+    contents: BTreeMap<ContentId, (BTreeSet<FileName>, Content)>,
     kept: BTreeMap<ContentId, Kept>,
-    /// The deletions of a name that were asked for.
+    /// What may take away what has a name: deletions, overwrites, moves.
     deletions: BTreeMap<FileName, Deletions>,
 }
 
-/// The deletions of a name.
+/// What may take away what has a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Deletions {
     /// How many were asked for.
@@ -61,6 +63,25 @@ pub struct Attempt {
     pub content: Content,
     name: FileName,
     deletions: Deletions,
+    /// Whether it may take the place of another version.
+    overwrites: bool,
+}
+
+/// A move that has begun.
+#[derive(Clone, Debug)]
+pub struct Moving {
+    /// The old name.
+    pub from: FileName,
+    /// The new name.
+    pub to: FileName,
+    /// What was kept under the old name.
+    pub kept: Option<Kept>,
+    /// Every content that may have been there.
+    pub contents: Vec<ContentId>,
+    /// What may take away what has the new name.
+    deletions: Deletions,
+    /// What may take away what has the old name; the move is one of them.
+    own: Deletions,
 }
 
 impl Attempt {
@@ -71,34 +92,103 @@ impl Attempt {
     }
 }
 
+impl Kept {
+    /// The file with this content, as metadata tells of it.
+    #[must_use]
+    pub fn of(content: ContentId, info: &FileInfo) -> Kept {
+        Kept {
+            file: info.file,
+            name: info.name.clone(),
+            content,
+            chunks: info.chunk_size.chunk_count(info.size),
+            // Said here once more: what production takes for a quorum is what is doubted.
+            write_quorum: info.replication / 2 + 1,
+        }
+    }
+}
+
+impl State {
+    fn deletions(&self, name: &FileName) -> Deletions {
+        self.deletions.get(name).copied().unwrap_or_default()
+    }
+}
+
 impl Oracle {
     /// An upload begins.
     pub fn begin(&self, name: &FileName, length: u64) -> Attempt {
         let mut state = self.0.borrow_mut();
         let id = state.contents.len() as ContentId + 1;
         let content = Content::new(id, length);
-        state.contents.insert(id, (name.clone(), content));
-        let deletions = state.deletions.get(name).copied().unwrap_or_default();
-        Attempt { id, content, name: name.clone(), deletions }
+        state.contents.insert(id, (BTreeSet::from([name.clone()]), content));
+        let deletions = state.deletions(name);
+        Attempt { id, content, name: name.clone(), deletions, overwrites: false }
+    }
+
+    /// An upload begins that may take the place of what has the name.
+    pub fn begin_over(&self, name: &FileName, length: u64) -> Attempt {
+        self.deletes(name);
+        Attempt { overwrites: true, ..self.begin(name, length) }
+    }
+
+    /// An upload was refused: it will never take effect.
+    pub fn refused(&self, attempt: &Attempt) {
+        if attempt.overwrites {
+            self.deleted(&attempt.name);
+        }
     }
 
     /// An upload was acknowledged.
     pub fn acknowledged(&self, attempt: &Attempt, info: &FileInfo) {
         let mut state = self.0.borrow_mut();
         // A deletion that was asked for since the upload began, or had not ended by then, may have come after it.
-        let deletions = state.deletions.get(&attempt.name).copied().unwrap_or_default();
-        if deletions != attempt.deletions || deletions.pending > 0 {
-            return;
+        let deletions = state.deletions(&attempt.name);
+        let own = u64::from(attempt.overwrites);
+        if deletions == attempt.deletions && deletions.pending == own {
+            state.kept.insert(attempt.id, Kept { name: attempt.name.clone(), ..Kept::of(attempt.id, info) });
         }
-        let kept = Kept {
-            file: info.file,
-            name: attempt.name.clone(),
-            content: attempt.id,
-            chunks: info.chunk_size.chunk_count(info.size),
-            // Said here once more: what production takes for a quorum is what is doubted.
-            write_quorum: info.replication / 2 + 1,
-        };
-        state.kept.insert(attempt.id, kept);
+        drop(state);
+        self.refused(attempt);
+    }
+
+    /// A move begins.
+    pub fn moves(&self, from: &FileName, to: &FileName) -> Moving {
+        let kept = self.kept_as(from);
+        self.deletes(from);
+        let mut state = self.0.borrow_mut();
+        let mut contents = Vec::new();
+        for (id, (names, _)) in state.contents.iter_mut().filter(|(_, (names, _))| names.contains(from)) {
+            names.insert(to.clone());
+            contents.push(*id);
+        }
+        Moving {
+            from: from.clone(),
+            to: to.clone(),
+            kept,
+            contents,
+            deletions: state.deletions(to),
+            own: state.deletions(from),
+        }
+    }
+
+    /// A move was acknowledged, of this file.
+    pub fn moved(&self, moving: &Moving, kept: Kept) {
+        self.deleted(&moving.from);
+        let mut state = self.0.borrow_mut();
+        let deletions = state.deletions(&moving.to);
+        if deletions == moving.deletions && deletions.pending == 0 {
+            state.kept.insert(kept.content, Kept { name: moving.to.clone(), ..kept });
+        }
+    }
+
+    /// A move was refused: what was kept is where it was, unless somebody else has asked for it meanwhile.
+    pub fn not_moved(&self, moving: &Moving) {
+        let mut state = self.0.borrow_mut();
+        let deletions = state.deletions(&moving.from);
+        if deletions == moving.own && deletions.pending == 1 {
+            state.kept.extend(moving.kept.iter().map(|kept| (kept.content, kept.clone())));
+        }
+        drop(state);
+        self.deleted(&moving.from);
     }
 
     /// The deletion of a name is asked for.
@@ -125,8 +215,8 @@ impl Oracle {
         let id = info.modified.0;
         match self.0.borrow().contents.get(&id) {
             None => Err(format!("{} is there as file {}, but nobody uploaded it", info.name, info.file)),
-            Some((name, _)) if *name != info.name => {
-                Err(format!("file {} is called {}, but was uploaded as {name}", info.file, info.name))
+            Some((names, _)) if !names.contains(&info.name) => {
+                Err(format!("file {} is called {}, which nobody called it", info.file, info.name))
             }
             Some((_, content)) if content.length != info.size => {
                 Err(format!("{} has {} bytes instead of {}", info.name, info.size, content.length))
@@ -147,11 +237,19 @@ impl Oracle {
         self.0.borrow().kept.values().find(|kept| kept.name == *name).cloned()
     }
 
-    /// Every name that was ever written.
+    /// The names below a directory that files are kept under.
+    #[must_use]
+    pub fn kept_below(&self, directory: &FileName) -> Vec<FileName> {
+        let below = format!("{directory}/");
+        let kept = self.kept().into_iter().map(|kept| kept.name);
+        kept.filter(|name| name.as_str().starts_with(&below)).collect()
+    }
+
+    /// Every name that was ever written, or moved to.
     #[must_use]
     pub fn names(&self) -> Vec<FileName> {
         let state = self.0.borrow();
-        let names: std::collections::BTreeSet<&FileName> = state.contents.values().map(|(name, _)| name).collect();
+        let names: BTreeSet<&FileName> = state.contents.values().flat_map(|(names, _)| names).collect();
         names.into_iter().cloned().collect()
     }
 }
@@ -201,6 +299,51 @@ mod tests {
         let attempt = oracle.begin(&name("a"), 0);
         oracle.acknowledged(&attempt, &info(&attempt, 1));
         assert!(oracle.kept().is_empty());
+    }
+
+    #[test]
+    fn an_overwrite_is_kept_in_the_place_of_what_it_may_have_replaced() {
+        let oracle = Oracle::default();
+        let first = oracle.begin(&name("a"), 0);
+        oracle.acknowledged(&first, &info(&first, 1));
+        let (second, third) = (oracle.begin_over(&name("a"), 1), oracle.begin_over(&name("a"), 2));
+        assert_eq!(oracle.kept_as(&name("a")), None, "either may have replaced it by now");
+        oracle.acknowledged(&second, &info(&second, 2));
+        assert_eq!(oracle.kept_as(&name("a")), None, "the third may come after it");
+        oracle.refused(&third);
+        assert_eq!(oracle.kept_as(&name("a")), None);
+        let fourth = oracle.begin_over(&name("a"), 3);
+        oracle.acknowledged(&fourth, &info(&fourth, 4));
+        assert_eq!(oracle.kept_as(&name("a")).map(|kept| kept.content), Some(fourth.id));
+        let unknown = oracle.begin_over(&name("a"), 4);
+        let fifth = oracle.begin_over(&name("a"), 5);
+        oracle.acknowledged(&fifth, &info(&fifth, 5));
+        assert_eq!(
+            (oracle.kept_as(&name("a")), unknown.id),
+            (None, 5),
+            "one whose end is unknown may come at any time"
+        );
+    }
+
+    #[test]
+    fn a_moved_file_is_kept_under_its_new_name() {
+        let oracle = Oracle::default();
+        let attempt = oracle.begin(&name("a"), 5);
+        oracle.acknowledged(&attempt, &info(&attempt, 1));
+        let moving = oracle.moves(&name("a"), &name("b"));
+        assert_eq!((moving.contents.as_slice(), oracle.kept().len()), (&[attempt.id][..], 0));
+        let seen = FileInfo { name: name("b"), ..info(&attempt, 1) };
+        assert!(oracle.content_of(&seen).is_ok() && oracle.content_of(&info(&attempt, 1)).is_ok());
+        oracle.moved(&moving, Kept::of(attempt.id, &seen));
+        assert_eq!(oracle.kept_as(&name("b")).map(|kept| kept.content), Some(attempt.id));
+        let moving = oracle.moves(&name("b"), &name("c"));
+        oracle.not_moved(&moving);
+        assert!(oracle.kept_as(&name("b")).is_some(), "it is where it was");
+        let moving = oracle.moves(&name("b"), &name("c"));
+        oracle.deletes(&name("c"));
+        oracle.moved(&moving, Kept::of(attempt.id, &FileInfo { name: name("c"), ..seen }));
+        assert!(oracle.kept().is_empty(), "the deletion may have come after the move");
+        assert_eq!(oracle.names(), [name("a"), name("b"), name("c")]);
     }
 
     #[test]

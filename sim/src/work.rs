@@ -1,5 +1,10 @@
 //! What users do, one operation at a time: each is recorded in the history, judged by the oracle, and must end.
 
+mod name;
+mod version;
+
+pub use version::UNMIXED;
+
 use crate::cluster::User;
 use crate::history::{History, Operation, Outcome};
 use crate::oracle::{Attempt, Oracle};
@@ -118,11 +123,35 @@ impl Work<'_> {
     /// It does not end.
     pub async fn upload(&self, name: &FileName, length: u64, manner: Manner) -> Result<Ended, AnyError> {
         let attempt = self.shared.oracle.begin(name, length);
-        let call = self.shared.history.invoke(self.number, name, Operation::Create { content: attempt.id });
+        let operation = Operation::Create { content: attempt.id };
+        self.put("upload", attempt, name, manner, operation).await
+    }
+
+    /// Uploads a file in the place of whatever has the name.
+    ///
+    /// # Errors
+    /// It does not end.
+    pub async fn overwrite(&self, name: &FileName, length: u64, manner: Manner) -> Result<Ended, AnyError> {
+        let attempt = self.shared.oracle.begin_over(name, length);
+        let operation = Operation::Overwrite { content: attempt.id };
+        self.put("overwrite", attempt, name, manner, operation).await
+    }
+
+    async fn put(
+        &self,
+        what: &'static str,
+        attempt: Attempt,
+        name: &FileName,
+        manner: Manner,
+        operation: Operation,
+    ) -> Result<Ended, AnyError> {
+        let call = self.shared.history.invoke(self.number, name, operation);
         let began = Instant::now();
+        let sending = self.send(&attempt, name, manner, matches!(operation, Operation::Overwrite { .. }));
+        let length = attempt.content.length;
         let outcome = match manner {
-            Manner::Vanishing(after) => timeout(after, self.send(&attempt, name, manner)).await.ok(),
-            _ => Some(self.finish("upload", name, self.send(&attempt, name, manner)).await?),
+            Manner::Vanishing(after) => timeout(after, sending).await.ok(),
+            _ => Some(self.finish(what, name, sending).await?),
         };
         let (outcome, words) = match outcome {
             None => (Outcome::Unknown, "its writer vanished".to_owned()),
@@ -131,16 +160,27 @@ impl Work<'_> {
                 (Outcome::Done, format!("file {}, {length} bytes", info.file))
             }
             Some(Err(ClientError::NameExists { .. })) => (Outcome::Exists, "exists".to_owned()),
+            Some(Err(error @ ClientError::Replaced { .. })) => (Outcome::Exists, error.to_string()),
             // An upload that cannot read its source never asks for its commit.
             Some(Err(error @ ClientError::Source(_))) => (Outcome::Failed, error.to_string()),
             Some(Err(error)) => (Outcome::Unknown, error.to_string()),
         };
+        if matches!(outcome, Outcome::Exists | Outcome::Failed) {
+            self.shared.oracle.refused(&attempt);
+        }
         self.shared.history.respond(call, outcome);
-        Ok(self.note("upload", name, began, outcome, words))
+        Ok(self.note(what, name, began, outcome, words))
     }
 
-    async fn send(&self, attempt: &Attempt, name: &FileName, manner: Manner) -> Result<FileInfo, ClientError> {
+    async fn send(
+        &self,
+        attempt: &Attempt,
+        name: &FileName,
+        manner: Manner,
+        replace: bool,
+    ) -> Result<FileInfo, ClientError> {
         let mut request = UploadRequest::new(name.clone(), attempt.modified());
+        request.replace = replace;
         let large = self.shared.large_chunks_every.is_some_and(|every| attempt.id.is_multiple_of(every));
         let chunk_bytes = if large { LARGE_CHUNK_BYTES } else { CHUNK_BYTES };
         request.chunk_size = ChunkSize::try_from(chunk_bytes).expect("the chunk size lies within its bounds");

@@ -132,19 +132,27 @@ impl<'t> Telling<'t> {
                         Errand::Upload(bytes, manner) => work.upload(&path, bytes, manner).await,
                         Errand::Delete => work.delete(&path).await,
                         Errand::Read => work.read(&path, false).await,
+                        Errand::Overwrite(bytes) => work.overwrite(&path, bytes, Manner::Plain).await,
+                        Errand::ReadInHalves(pause) => work.read_in_halves(&path, pause).await,
+                        Errand::Move(to) => match FileName::new(to) {
+                            Ok(to) => work.rename(&path, &to).await,
+                            Err(invalid) => Err(invalid.into()),
+                        },
                     };
                     (name, ended)
                 }));
                 return Ok(());
             }
-            Step::Finish(name) | Step::Await(name) => {
+            Step::Finish(name) | Step::Await(name) | Step::Refused(name, _) => {
                 while !ended.contains_key(name) {
                     let (name, outcome) = begun.next().await.ok_or_else(|| wrong(format!("{name} was not begun")))?;
                     ended.insert(name, outcome?);
                 }
                 let succeeded =
                     ended.get(name).is_some_and(|ended| matches!(ended.outcome, Outcome::Done | Outcome::Found(_)));
+                let refused = |words| ended.get(name).is_some_and(|ended| !succeeded && ended.words.contains(words));
                 return match step {
+                    Step::Refused(_, words) if !refused(words) => Err(wrong(format!("{:?}", ended.get(name)))),
                     Step::Finish(_) if !succeeded => Err(wrong(format!("{:?}", ended.get(name)))),
                     _ => Ok(()),
                 };
@@ -167,6 +175,19 @@ impl<'t> Telling<'t> {
     async fn step(&mut self, step: &Step) -> Verdict {
         match *step {
             Step::Upload(name, bytes) => self.upload(name.to_owned(), bytes).await,
+            Step::Overwrite(name, bytes) => {
+                let ended = self.work.overwrite(&FileName::new(name)?, bytes, Manner::Plain).await?;
+                require(ended.outcome == Outcome::Done, || ended.words.clone())
+            }
+            Step::Move(from, to) => {
+                let ended = self.work.rename(&FileName::new(from)?, &FileName::new(to)?).await?;
+                require(ended.outcome == Outcome::Done, || ended.words.clone())
+            }
+            Step::MoveRefused(from, to, words) => {
+                let ended = self.work.rename(&FileName::new(from)?, &FileName::new(to)?).await?;
+                let refused = ended.outcome != Outcome::Done && ended.words.contains(words);
+                require(refused, || format!("the user was told {:?}", ended.words))
+            }
             Step::UploadRefused(name, bytes, words) => {
                 let path = FileName::new(name)?;
                 let ended = self.work.upload(&path, bytes, Manner::Plain).await?;
@@ -332,7 +353,12 @@ impl<'t> Telling<'t> {
                 )
                 .await
             }
-            Step::Begin(..) | Step::Finish(_) | Step::Await(_) | Step::Within(..) | Step::By(..) => Ok(()),
+            Step::Begin(..)
+            | Step::Finish(_)
+            | Step::Await(_)
+            | Step::Refused(..)
+            | Step::Within(..)
+            | Step::By(..) => Ok(()),
         }
     }
 

@@ -16,6 +16,12 @@ pub(super) enum Errand {
     Delete,
     /// A download.
     Read,
+    /// An upload of so many bytes in the place of what has the name.
+    Overwrite(u64),
+    /// A download in two halves, with a pause between them.
+    ReadInHalves(Duration),
+    /// A move to another name.
+    Move(&'static str),
 }
 
 /// A user of their own.
@@ -42,6 +48,14 @@ impl Somebody {
 pub(super) enum Step {
     /// Uploads a file; it must be acknowledged.
     Upload(&'static str, u64),
+    /// Uploads a file in the place of what has the name; it must be acknowledged.
+    Overwrite(&'static str, u64),
+    /// Moves a file or directory; it must be acknowledged.
+    Move(&'static str, &'static str),
+    /// Tries to move a file or directory; the user must be told these words.
+    MoveRefused(&'static str, &'static str, &'static str),
+    /// Waits until what was begun under that name has ended; the user must have been told these words.
+    Refused(&'static str, &'static str),
     /// Tries to upload a file; the user must be told these words, and nothing is there.
     UploadRefused(&'static str, u64, &'static str),
     /// Uploads so many files of so many bytes below a prefix.

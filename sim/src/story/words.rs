@@ -66,6 +66,42 @@ impl Story {
         self.then(Step::Begin(name, Errand::Upload(bytes, Manner::Plain)))
     }
 
+    /// Uploads a file in the place of what has the name; it must be acknowledged.
+    #[must_use]
+    pub fn overwrite(self, name: &'static str, bytes: u64) -> Story {
+        self.then(Step::Overwrite(name, bytes))
+    }
+
+    /// Begins to upload a file in the place of what has the name, and goes on meanwhile.
+    #[must_use]
+    pub fn begin_overwrite(self, name: &'static str, bytes: u64) -> Story {
+        self.then(Step::Begin(name, Errand::Overwrite(bytes)))
+    }
+
+    /// Moves a file, or a directory with all that is kept below it; it must be acknowledged.
+    #[must_use]
+    pub fn rename(self, from: &'static str, to: &'static str) -> Story {
+        self.then(Step::Move(from, to))
+    }
+
+    /// Begins to move a file or a directory, and goes on meanwhile.
+    #[must_use]
+    pub fn begin_rename(self, from: &'static str, to: &'static str) -> Story {
+        self.then(Step::Begin(from, Errand::Move(to)))
+    }
+
+    /// Tries to move a file or a directory; the user must be told these words.
+    #[must_use]
+    pub fn rename_refused(self, from: &'static str, to: &'static str, words: &'static str) -> Story {
+        self.then(Step::MoveRefused(from, to, words))
+    }
+
+    /// Begins to read a file in two halves with a pause between them, and goes on meanwhile.
+    #[must_use]
+    pub fn begin_read_in_halves(self, name: &'static str, pause: Duration) -> Story {
+        self.then(Step::Begin(name, Errand::ReadInHalves(pause)))
+    }
+
     /// Begins to delete a file, and goes on meanwhile.
     #[must_use]
     pub fn begin_delete(self, name: &'static str) -> Story {
@@ -88,6 +124,12 @@ impl Story {
     #[must_use]
     pub fn finish(self, name: &'static str) -> Story {
         self.then(Step::Finish(name))
+    }
+
+    /// Waits until what was begun under that name has ended; it must have failed, and the user been told these words.
+    #[must_use]
+    pub fn refused(self, name: &'static str, words: &'static str) -> Story {
+        self.then(Step::Refused(name, words))
     }
 
     /// Waits until what was begun under that name has ended, however it did.

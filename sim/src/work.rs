@@ -10,7 +10,7 @@ use crate::history::{History, Operation, Outcome};
 use crate::oracle::{Attempt, Oracle};
 use crate::trace::Trace;
 use crate::verdict::{AnyError, Failure, Tally};
-use dfs_client::{ClientError, DownloadRequest, Sink, UploadRequest};
+use dfs_client::{ClientError, DownloadRequest, Resume, Sink, UploadRequest};
 use dfs_core::name::FileName;
 use dfs_core::range::ByteRange;
 use dfs_core::unit::ChunkSize;
@@ -181,6 +181,8 @@ impl Work<'_> {
     ) -> Result<FileInfo, ClientError> {
         let mut request = UploadRequest::new(name.clone(), attempt.modified());
         request.replace = replace;
+        // Every attempt has a source of its own, so none may go on with what another left.
+        request.resume = Resume::Trust;
         let large = self.shared.large_chunks_every.is_some_and(|every| attempt.id.is_multiple_of(every));
         let chunk_bytes = if large { LARGE_CHUNK_BYTES } else { CHUNK_BYTES };
         request.chunk_size = ChunkSize::try_from(chunk_bytes).expect("the chunk size lies within its bounds");

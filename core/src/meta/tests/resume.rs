@@ -177,3 +177,23 @@ fn a_run_that_goes_on_may_replace_what_it_finds_and_nothing_that_came_later() {
     machine.commit(commit_request(file, 3, SIZE, full(1, 4))).unwrap();
     assert_eq!(machine.stat("a").unwrap().file, file);
 }
+
+/// A20, A21: every request of a run that was resumed, sent again late, changes nothing, also after a delete.
+#[test]
+fn late_repetitions_of_a_resumed_upload_leave_a_deleted_file_deleted() {
+    let mut machine = Machine::with_nodes(3);
+    let request = CreateFile { size_hint: Some(u64::from(CHUNK)), ..create_request(1, "a") };
+    let file = machine.create(request, &[1, 2, 3]).unwrap().file;
+    let resume = resume_request(2, "a", u64::from(CHUNK));
+    machine.resume(resume.clone()).unwrap();
+    let commit = commit_request(file, 2, u64::from(CHUNK), vec![report(0, 1, vec![chunk(0, CHUNK, 0, &[1, 2])])]);
+    machine.commit(commit.clone()).unwrap();
+    assert_eq!(machine.resume(resume.clone()), Err(Refusal::NameExists));
+    machine.delete(1, by_name("a")).unwrap();
+    let before = machine.state.pairs.clone();
+    assert_eq!(machine.resume(resume).unwrap(), FoundUpload::Nothing);
+    assert_eq!(machine.commit(commit), Err(Refusal::UploadGone));
+    assert_eq!(machine.allocate(allocate_request(file, 2, 0, 2), &[1, 2]), Err(Refusal::UploadGone));
+    assert_eq!(machine.state.pairs, before);
+    assert_eq!(machine.names(), [""; 0]);
+}

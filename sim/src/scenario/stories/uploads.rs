@@ -15,6 +15,7 @@ pub(super) fn all() -> Vec<Story> {
         chunk_reply_lost(),
         replies_lost(),
         late_commit(),
+        another_source(),
     ]
 }
 
@@ -185,4 +186,14 @@ fn late_commit() -> Story {
             .hear(it())
             .await_end(name)
     })
+}
+
+fn another_source() -> Story {
+    story("another-source", "An upload never goes on with what another source has left, however alike (15).", 3, 4)
+        .upload("warm", kib(100))
+        .abandon_upload("a", mib(3), milliseconds(150))
+        .await_end("a")
+        .expect_missing("a")
+        .upload("a", mib(3))
+        .expect_readable("a")
 }

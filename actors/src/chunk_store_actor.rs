@@ -7,6 +7,7 @@
 
 use crate::chunk_store::ChunkStore;
 use crate::listener::{Admitted, Route};
+use crate::meter::Meter;
 use crate::seat::Seat;
 use crate::transfer::{Transfers, held, primary_write, read, replica_write};
 use dfs_core::id::Role;
@@ -39,8 +40,8 @@ pub fn routes(seat: &Seat<ChunkStoreMessage>) -> Vec<Route> {
     vec![route(Service::Chunks, anyone, 4 * transfers), route(Service::Replicas, peers, 2 * REPLICA_WRITES_MAX)]
 }
 
-/// Admits transfers.
-pub struct ChunkStoreActor;
+/// Admits transfers, and shows its permits on the meter of its node.
+pub struct ChunkStoreActor(pub Meter);
 
 /// What the actor keeps.
 pub struct ChunkStoreState {
@@ -101,11 +102,16 @@ impl Actor for ChunkStoreActor {
             store.failed().await;
             let _ = me.send_message(ChunkStoreMessage::Failed);
         });
+        let pool = |name, limit| {
+            let permits = Arc::new(Semaphore::new(limit));
+            self.0.watch_pool(name, &permits, limit);
+            permits
+        };
         Ok(ChunkStoreState {
             transfers,
-            reads: Arc::new(Semaphore::new(STORE_READS_MAX)),
-            primary_writes: Arc::new(Semaphore::new(PRIMARY_WRITES_MAX)),
-            replica_writes: Arc::new(Semaphore::new(REPLICA_WRITES_MAX)),
+            reads: pool("chunk_reads", STORE_READS_MAX),
+            primary_writes: pool("primary_writes", PRIMARY_WRITES_MAX),
+            replica_writes: pool("replica_writes", REPLICA_WRITES_MAX),
             watch: watch.owned(),
         })
     }

@@ -5,6 +5,7 @@
 //! [`DiskFile::sync_data`]; a new, renamed or removed name only after [`Disk::sync_directory`].
 
 pub mod directory;
+pub mod metered;
 
 use std::io;
 use std::sync::Arc;

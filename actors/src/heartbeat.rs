@@ -14,6 +14,7 @@
 
 use crate::chunk_store::{ChunkStore, StoreError};
 use crate::metadata_link::MetadataLink;
+use crate::meter::Histogram;
 use crate::replicator::ReplicatorHandle;
 use crate::seat::{AskError, Seat};
 use dfs_core::id::{BootId, Incarnation};
@@ -27,7 +28,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -105,6 +106,17 @@ pub struct HeartbeatArguments {
     pub seeds: Vec<SocketAddr>,
     /// Set once the node has registered.
     pub ready: Arc<AtomicBool>,
+    /// Counts its beats.
+    pub beats: Arc<BeatMeter>,
+}
+
+/// What is counted of beats.
+#[derive(Debug, Default)]
+pub struct BeatMeter {
+    /// Beats that a leader answered, and how long that took, the search for it included.
+    pub answered: Histogram,
+    /// Beats that nobody answered.
+    pub failed: AtomicU64,
 }
 
 /// Tells that the node lives.
@@ -173,9 +185,14 @@ impl HeartbeatState {
             receipts: self.receipts.iter().take(RECEIPTS_PER_BEAT_MAX).cloned().collect(),
             leaving,
         };
-        let me = me.clone();
+        let (me, beats) = (me.clone(), self.arguments.beats.clone());
         let call = async move {
-            let outcome = link.call(&request, Instant::now() + CALL_WITHIN).await;
+            let began = Instant::now();
+            let outcome = link.call(&request, began + CALL_WITHIN).await;
+            match &outcome {
+                Ok(_) => beats.answered.record(began.elapsed()),
+                Err(_) => drop(beats.failed.fetch_add(1, Ordering::Relaxed)),
+            }
             let _ = me.send_message(HeartbeatMessage::Answered { link, leaving, outcome });
         };
         self.calling = self.arguments.world.scope.spawn(call).owned();

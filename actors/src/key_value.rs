@@ -7,6 +7,7 @@ pub mod conformance;
 pub mod fjall;
 #[cfg(test)]
 pub(crate) mod memory;
+pub mod metered;
 
 use std::ops::Bound;
 use std::sync::Arc;

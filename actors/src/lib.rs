@@ -10,6 +10,8 @@ pub mod heartbeat;
 pub mod key_value;
 pub mod listener;
 mod metadata_link;
+pub mod meter;
+pub mod metrics_endpoint;
 pub mod namespace;
 pub mod node_watcher;
 pub mod raft;

@@ -5,9 +5,12 @@
 //! let in before those who serve it sit. *Bounds*: each route has permits; a request without one is refused as
 //! overloaded before it reaches a mailbox, so that no mailbox grows with what peers send.
 //!
+//! Each request is counted with how it ends and how long it takes ([`Meter`]).
+//!
 //! A route names the roles that may use its service. This is where a client that speaks to a storage-only service is
 //! refused.
 
+use crate::meter::{Measured, Meter};
 use crate::seat::Seat;
 use dfs_core::id::Role;
 use dfs_core::refusal::Refusal;
@@ -27,6 +30,7 @@ use tracing::Instrument;
 pub struct Admitted {
     inbound: Box<Inbound>,
     permit: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+    measured: Measured,
     span: tracing::Span,
 }
 
@@ -43,11 +47,11 @@ impl Admitted {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Admitted { inbound, permit, span } = self;
+        let Admitted { inbound, permit, measured, span } = self;
         // On the heap once, instead of moved again and again on its way into the task.
         let work = Box::pin(serve(*inbound));
         let work = async move {
-            let _permit = permit;
+            let _held = (permit, measured);
             work.await;
         };
         scope.spawn(work.instrument(span));
@@ -102,6 +106,7 @@ pub struct Route {
     actor: &'static str,
     roles: &'static [Role],
     permits: Arc<Semaphore>,
+    permits_max: usize,
     is_vacant: Box<dyn Fn() -> bool + Send + Sync>,
     deliver: Deliver,
 }
@@ -122,6 +127,7 @@ impl Route {
             actor,
             roles,
             permits: Arc::new(Semaphore::new(permits)),
+            permits_max: permits,
             is_vacant: Box::new(move || vacant.is_vacant()),
             deliver: Box::new(move |admitted| seat.cast(wrap(admitted)).is_ok()),
         }
@@ -132,6 +138,7 @@ impl Route {
 struct Router {
     scope: Scope,
     routes: Vec<Route>,
+    meter: Meter,
     gate: Gate,
     /// Requests that came so far: the last one's id within this life of the listener.
     requests: AtomicU64,
@@ -157,19 +164,32 @@ impl Router {
 }
 
 impl Dispatch for Router {
-    fn dispatch(&self, inbound: Inbound) {
+    fn dispatch(&self, mut inbound: Inbound) {
         match self.admit(&inbound) {
             Ok((route, permit)) => {
                 let request = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
                 let span = tracing::info_span!("serve", actor = route.actor, request, peer = %inbound.peer);
+                let measured = self.meter.begin(inbound.service, inbound.method, inbound.exchange.probe());
                 // If the actor ended just now, the request is dropped, and its stream reset.
-                let _ = (route.deliver)(Admitted { inbound: Box::new(inbound), permit, span });
+                let _ = (route.deliver)(Admitted { inbound: Box::new(inbound), permit, measured, span });
             }
             Err(refusal) => {
+                self.meter.turned_away(inbound.service, reason(&refusal));
                 tracing::debug!(peer = %inbound.peer, service = ?inbound.service, %refusal, "request refused");
                 self.scope.spawn(inbound.exchange.refuse(refusal));
             }
         }
+    }
+}
+
+/// Why a request is not let in, in a word.
+fn reason(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::NotPermitted => "not_permitted",
+        Refusal::Overloaded => "overloaded",
+        Refusal::Unavailable => "actor_restarting",
+        Refusal::Stopping => "stopping",
+        _ => "unknown_service",
     }
 }
 
@@ -196,6 +216,8 @@ pub struct ListenerArguments {
     pub routes: Vec<Route>,
     /// Tells what the node is at the moment.
     pub describe: Arc<dyn Fn() -> NodeDescription + Send + Sync>,
+    /// Where requests are counted.
+    pub meter: Meter,
     /// What a request must pass.
     pub gate: Gate,
 }
@@ -221,7 +243,7 @@ impl Actor for ListenerActor {
         me: ActorRef<ListenerMessage>,
         arguments: ListenerArguments,
     ) -> Result<ListenerState, ActorProcessingErr> {
-        let ListenerArguments { scope, endpoint, seat, mut routes, describe, gate } = arguments;
+        let ListenerArguments { scope, endpoint, seat, mut routes, describe, meter, gate } = arguments;
         routes.push(Route::new(
             Service::Node,
             "ListenerActor",
@@ -230,7 +252,10 @@ impl Actor for ListenerActor {
             &seat,
             ListenerMessage::Serve,
         ));
-        let router = Router { scope: scope.clone(), routes, gate, requests: AtomicU64::new(0) };
+        for route in &routes {
+            meter.watch_pool(route.service.name(), &route.permits, route.permits_max);
+        }
+        let router = Router { scope: scope.clone(), routes, meter, gate, requests: AtomicU64::new(0) };
         let serving = endpoint.serve(Arc::new(router)).owned();
         let accepting = scope
             .spawn(async move {

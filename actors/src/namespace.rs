@@ -21,7 +21,7 @@ use dfs_core::limit::METADATA_REQUESTS_MAX;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::metadata::{
     AllocateGroup, ChangeSettings, ClusterStatus, CommitFile, CreateFile, DeleteFile, ListFiles, ListLevel, ListNodes,
-    ListUploads, LocateGroups, LocateUpload, MoveName, ResumeUpload, ShowSettings, StatFile, WhoLeads,
+    ListUploads, LocateGroups, LocateUpload, MoveName, NodeHistory, ResumeUpload, ShowSettings, StatFile, WhoLeads,
 };
 use dfs_core::wire::{Request, Service};
 use dfs_transport::endpoint::Inbound;
@@ -101,7 +101,8 @@ impl NamespaceArguments {
             MoveName::METHOD => respond(inbound, |request, _| self.move_name(request)).await,
             WhoLeads::METHOD => respond(inbound, |WhoLeads {}, _| async { Ok(self.raft.leadership()) }).await,
             ListNodes::METHOD => respond(inbound, |request, deadline| self.nodes(request, deadline)).await,
-            ClusterStatus::METHOD => respond(inbound, |request, deadline| self.status(request, deadline)).await,
+            ClusterStatus::METHOD => respond(inbound, |ClusterStatus {}, deadline| self.overview(deadline)).await,
+            NodeHistory::METHOD => respond(inbound, |request, deadline| self.history(request, deadline)).await,
             ShowSettings::METHOD => respond(inbound, |ShowSettings {}, _| self.settings()).await,
             ChangeSettings::METHOD => respond(inbound, |request, _| self.change_settings(request)).await,
             _ => drop(inbound.exchange.refuse(Refusal::UnknownMethod).await),

@@ -28,7 +28,7 @@ mod wire;
 mod tests;
 
 pub use handle::{InitialiseError, RaftHandle};
-pub use state::{MemberProgress, RaftRole, RaftState};
+pub use state::{LogProgress, MemberProgress, RaftRole, RaftState};
 pub use view::StateView;
 
 use crate::disk::Disk;

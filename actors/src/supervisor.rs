@@ -11,6 +11,9 @@
 //! the small part that is missing. Children are found through [`Seat`]s, never through ractor's global registry.
 
 mod named;
+mod status;
+
+pub use status::{ChildReport, LastFailure, TreeStatus};
 
 use crate::seat::Seat;
 use dfs_transport::world::Scope;
@@ -19,7 +22,6 @@ use named::Named;
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -123,33 +125,26 @@ pub enum GaveUp {
 pub struct Supervisor {
     actor: ActorRef<Stop>,
     ended: watch::Receiver<Option<GaveUp>>,
-    restarts: Arc<AtomicU64>,
 }
 
 impl Supervisor {
-    /// Starts all children of a tree, in order.
+    /// Starts all children of a tree, in order; `status` tells of them from now on.
     ///
     /// # Errors
     /// The first child that cannot be started; those before it are stopped again.
-    pub async fn start(tree: Tree) -> Result<Supervisor, GaveUp> {
+    pub async fn start(tree: Tree, status: Arc<TreeStatus>) -> Result<Supervisor, GaveUp> {
         let (report, ended) = watch::channel(None);
-        let restarts = Arc::new(AtomicU64::new(0));
+        status.begin(tree.name, tree.children.iter().map(|child| child.name));
         let scope = Scope::current();
         let supervisor = Named::new(SupervisorActor, "supervisor", scope.clone());
-        let arguments = Arguments { tree, scope, report, restarts: restarts.clone() };
+        let arguments = Arguments { tree, scope, report, status };
         match Actor::spawn(None, supervisor, arguments).await {
-            Ok((actor, _)) => Ok(Supervisor { actor, ended, restarts }),
+            Ok((actor, _)) => Ok(Supervisor { actor, ended }),
             Err(error) => Err(ended
                 .borrow()
                 .clone()
                 .unwrap_or(GaveUp::StartFailed { child: "supervisor", reason: reason(&error) })),
         }
-    }
-
-    /// Restarts of children since the tree was started.
-    #[must_use]
-    pub fn restarts(&self) -> Arc<AtomicU64> {
-        self.restarts.clone()
     }
 
     /// Waits until the tree gives up. It never returns if the tree is stopped.
@@ -187,7 +182,7 @@ struct Arguments {
     tree: Tree,
     scope: Option<Scope>,
     report: watch::Sender<Option<GaveUp>>,
-    restarts: Arc<AtomicU64>,
+    status: Arc<TreeStatus>,
 }
 
 struct State {
@@ -195,7 +190,7 @@ struct State {
     /// Where the tree was started, if a scope's task did.
     scope: Option<Scope>,
     report: watch::Sender<Option<GaveUp>>,
-    restarts: Arc<AtomicU64>,
+    status: Arc<TreeStatus>,
     /// The living children, by their place in the tree.
     alive: Vec<Option<ActorCell>>,
     /// When children were restarted, oldest first, within the window.
@@ -210,7 +205,10 @@ impl State {
             }
             let child = &self.tree.children[place];
             match (child.start)(me.get_cell(), self.scope.clone()).await {
-                Ok(cell) => self.alive[place] = Some(cell),
+                Ok(cell) => {
+                    self.alive[place] = Some(cell);
+                    self.status.started(place);
+                }
                 Err(error) => {
                     return Err(GaveUp::StartFailed { child: child.name, reason: reason(&*error) });
                 }
@@ -223,6 +221,7 @@ impl State {
     async fn stop_from(&mut self, first: usize) {
         for place in (first..self.alive.len()).rev() {
             (self.tree.children[place].vacate)();
+            self.status.stopped(place);
             if let Some(cell) = self.alive[place].take()
                 && cell.stop_and_wait(None, Some(STOP_WITHIN)).await.is_err()
             {
@@ -236,6 +235,7 @@ impl State {
         (self.tree.children[place].vacate)();
         self.alive[place] = None;
         let now = Instant::now();
+        self.status.failed(place, &reason, now);
         self.recent.push_back(now);
         while self.recent.front().is_some_and(|at| now - *at > intensity.within) {
             self.recent.pop_front();
@@ -244,7 +244,7 @@ impl State {
             let restarts = self.recent.len();
             return Err(GaveUp::TooManyRestarts { child: name, restarts, within: intensity.within, reason });
         }
-        self.restarts.fetch_add(1, Ordering::Relaxed);
+        self.status.restarted(place);
         tracing::warn!(tree = self.tree.name, child = name, reason, "an actor failed and is restarted");
         match self.tree.strategy {
             Strategy::OneForOne => {}
@@ -268,9 +268,9 @@ impl Actor for SupervisorActor {
     type Arguments = Arguments;
 
     async fn pre_start(&self, me: ActorRef<Stop>, arguments: Arguments) -> Result<State, ActorProcessingErr> {
-        let Arguments { tree, scope, report, restarts } = arguments;
+        let Arguments { tree, scope, report, status } = arguments;
         let alive = tree.children.iter().map(|_| None).collect();
-        let mut state = State { tree, scope, report, restarts, alive, recent: VecDeque::new() };
+        let mut state = State { tree, scope, report, status, alive, recent: VecDeque::new() };
         match state.start_from(0, &me).await {
             Ok(()) => Ok(state),
             Err(reason) => Err(state.give_up(reason).await),

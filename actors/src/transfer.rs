@@ -24,11 +24,13 @@ pub mod replica_write;
 use crate::chunk_store::ChunkStore;
 use crate::heartbeat::HeartbeatHandle;
 use crate::replicator::ReplicatorHandle;
+use dfs_core::checksum::Digest;
 use dfs_core::id::{NodeId, Role};
 use dfs_core::limit::BLOCK_BYTES;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::NodeAddress;
-use dfs_transport::exchange::CallError;
+use dfs_core::wire::chunk::WriteAnswer;
+use dfs_transport::exchange::{CallError, Exchange};
 use dfs_transport::peers::{Destination, Peers};
 use dfs_transport::world::{Entropy, Scope};
 
@@ -65,6 +67,17 @@ pub enum TransferError {
 /// Where a storage node of a placement is reached, and who it must prove to be.
 fn storage_node(address: NodeAddress) -> Destination {
     Destination { address: address.address, role: Role::Storage, node: Some(address.node) }
+}
+
+/// Whether a replica that was offered a chunk wants its bytes: it says the checksum of what it holds, if it does not.
+async fn already_held(exchange: &mut Exchange) -> Result<Option<Digest>, CallError> {
+    loop {
+        match exchange.receive_message().await? {
+            WriteAnswer::Waiting => {}
+            WriteAnswer::Send => return Ok(None),
+            WriteAnswer::Held { checksum } => return Ok(Some(checksum)),
+        }
+    }
 }
 
 /// How many blocks `length` bytes of a chunk have.

@@ -154,6 +154,34 @@ pub struct Downloads {
     pub bytes: u64,
 }
 
+/// What became of one entry of a directory, as `upload -r` writes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct TreeFile {
+    /// The local path.
+    pub path: String,
+    /// `uploaded`, `there` (with the same size and time already) or `failed`.
+    pub result: &'static str,
+    /// The file, where it is stored.
+    #[serde(flatten)]
+    pub file: Option<File>,
+    /// Why it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// What became of a directory: the last line of `upload -r`.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct TreeSummary {
+    /// Files that were uploaded.
+    pub uploaded: u64,
+    /// Their bytes.
+    pub uploaded_bytes: u64,
+    /// Files that were there already.
+    pub there: u64,
+    /// Entries that are not stored.
+    pub failed: u64,
+}
+
 /// A file with its groups, as `stat` writes it.
 #[derive(Clone, Debug, Serialize)]
 pub struct FileDetail {
@@ -209,10 +237,12 @@ pub struct Status {
     pub file_bytes: u64,
     /// Uploads in progress.
     pub open_uploads: u64,
-    /// Bytes that the storage nodes that beat can hold.
-    pub capacity_bytes: u64,
+    /// Bytes that the storage nodes that beat can hold; not known while none does.
+    pub capacity_bytes: Option<u64>,
     /// Bytes that they can still take.
-    pub available_bytes: u64,
+    pub available_bytes: Option<u64>,
+    /// Copies that the storage nodes that beat owe to others.
+    pub pending_copies: u64,
     /// Copies of a chunk where an upload does not say otherwise.
     pub replication: u8,
     /// The cluster's time, which stands still without a leader.
@@ -276,8 +306,9 @@ impl Status {
             files: summary.files,
             file_bytes: summary.file_bytes,
             open_uploads: summary.open_uploads,
-            capacity_bytes: summary.capacity_bytes,
-            available_bytes: summary.available_bytes,
+            capacity_bytes: (summary.storage_alive > 0).then_some(summary.capacity_bytes),
+            available_bytes: (summary.storage_alive > 0).then_some(summary.available_bytes),
+            pending_copies: summary.pending_copies,
             replication: summary.replication,
             cluster_time_ms: summary.cluster_time.0,
         }

@@ -6,6 +6,7 @@
 //! Deliberately absent: anything that a gateway would need too (that is `dfs-client`), and anything that decides how
 //! nodes behave (that is `dfs-nodes` and below).
 
+pub mod actors;
 pub mod certificate;
 pub mod command_line;
 pub mod connect;
@@ -15,6 +16,7 @@ pub mod interrupt;
 pub mod json;
 pub mod launcher;
 pub mod local_file;
+pub mod local_tree;
 pub mod logging;
 pub mod moment;
 pub mod output;

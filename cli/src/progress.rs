@@ -166,6 +166,37 @@ impl Progress for Display {
     }
 }
 
+/// Shows many small transfers as one, on standard error.
+#[derive(Debug)]
+pub struct Many {
+    shown: Display,
+}
+
+impl Many {
+    /// Shows transfers below `name`, unless `quiet`.
+    #[must_use]
+    pub fn new(verb: &'static str, name: &str, quiet: bool) -> Many {
+        let shown = Display::new(verb, name, quiet);
+        Progress::started(&shown, None);
+        Many { shown }
+    }
+
+    /// Takes a bar from the screen. What was done is for the caller to say.
+    pub fn finish(&self) {
+        if let Style::Bar(bar) = &self.shown.style {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Progress for Many {
+    fn started(&self, _: Option<u64>) {}
+
+    fn advanced(&self, bytes: u64) {
+        self.shown.advanced(bytes);
+    }
+}
+
 fn reached(bytes: u64, total: Option<u64>) -> String {
     match total {
         Some(total) if total > 0 => {

@@ -1,5 +1,6 @@
 //! The verbs, one file each.
 
+mod bench;
 mod certs;
 mod cluster;
 mod completions;
@@ -41,6 +42,8 @@ pub enum Verb {
     Nodes(nodes::NodesArgs),
     /// Show or change what the whole cluster agrees on
     Settings(settings::SettingsVerbs),
+    /// Measure a running cluster
+    Bench(bench::BenchArgs),
     /// Run a local cluster of real processes
     Cluster(cluster::ClusterVerbs),
     /// Run one node of a cluster
@@ -73,6 +76,7 @@ impl Verb {
             Verb::Status(arguments) => arguments.run(),
             Verb::Nodes(arguments) => arguments.run(),
             Verb::Settings(verbs) => verbs.run(),
+            Verb::Bench(arguments) => arguments.run(),
             Verb::Cluster(verbs) => verbs.run(),
             Verb::Node(arguments) => arguments.run(),
             Verb::Certs(arguments) => arguments.run(),

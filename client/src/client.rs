@@ -14,12 +14,13 @@ use crate::standing::Standing;
 use crate::upload::{self, UploadRequest};
 use dfs_core::id::{FileId, GroupIndex, NodeId, RequestId, Role};
 use dfs_core::limit::{LOCATE_PAGE_MAX, METADATA_ATTEMPT_MS};
+use dfs_core::liveness::Transition;
 use dfs_core::name::FileName;
 use dfs_core::settings::{ClusterSettings, SettingChange};
 use dfs_core::wire::metadata::{
     ChangeSettings, ClusterStatus, ClusterSummary, DeleteFile, DescribeNode, FileInfo, FilePage, FileTarget, GroupPage,
     Leadership, LevelPage, ListFiles, ListLevel, ListNodes, ListUploads, LocateGroups, MetadataNodeInfo, MoveName,
-    MovedName, NodeDescription, NodePage, ShowSettings, StatFile, StorageNodeInfo, UploadList,
+    MovedName, NodeDescription, NodeHistory, NodePage, ShowSettings, StatFile, StorageNodeInfo, UploadList,
 };
 use dfs_transport::endpoint::{Endpoint, EndpointSettings};
 use dfs_transport::exchange::CallError;
@@ -141,8 +142,9 @@ impl Client {
         &self,
         file: &FileInfo,
         copy: R,
+        progress: &dyn Progress,
     ) -> Result<u64, ClientError> {
-        download::verified_prefix(&self.0, file, copy).await
+        download::verified_prefix(&self.0, file, copy, progress).await
     }
 
     /// Looks one committed file up.
@@ -254,6 +256,14 @@ impl Client {
     /// The cluster cannot answer. [`Client::who_leads`] may still.
     pub async fn status(&self) -> Result<ClusterSummary, ClientError> {
         self.0.leader.ask(&ClusterStatus {}, Subject::Cluster).await
+    }
+
+    /// How the health of a storage node has changed, as far as this leader has noted: oldest first.
+    ///
+    /// # Errors
+    /// The cluster cannot answer.
+    pub async fn node_history(&self, node: NodeId) -> Result<Vec<Transition>, ClientError> {
+        self.0.leader.ask(&NodeHistory { node }, Subject::Cluster).await
     }
 
     /// The settings of the cluster.

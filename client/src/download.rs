@@ -34,6 +34,8 @@ use tokio::sync::{OnceCell, mpsc};
 
 /// Chunks that may wait for the sink beside those that are being read.
 const AHEAD: usize = 2;
+/// Chunks of which a span may need a part only: its first and its last.
+const PARTIAL: usize = 2;
 /// Chunks whose locations come in one page.
 const CHUNKS_PER_PAGE: u32 = LOCATE_PAGE_MAX as u32 * CHUNKS_PER_GROUP;
 
@@ -94,8 +96,10 @@ pub(crate) async fn download_version(
         None => Span { offset: 0, length: info.size },
     };
     progress.started(Some(span.length));
-    let (sender, mut checked) = mpsc::channel(1);
     let parallel = request.parallel.clamp(1, PARALLEL_MAX);
+    // There is room for every part that has memory, so that those that are read never stand still because of the sink,
+    // which would look as if their nodes did.
+    let (sender, mut checked) = mpsc::channel(parallel + AHEAD + PARTIAL);
     let in_flight = InFlight::new(info.chunk_size, parallel + AHEAD).within(request.memory.as_ref());
     let reading = read_span(client, info, span, (parallel, in_flight), sender);
     let writing = async {

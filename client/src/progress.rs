@@ -7,7 +7,8 @@ use dfs_core::wire::metadata::UploadDifference;
 pub trait Progress: Send + Sync {
     /// The transfer begins; `total` is its bytes where they are known.
     fn started(&self, total: Option<u64>);
-    /// `bytes` more are safe: durable on enough nodes in an upload, checked and handed to the sink in a download.
+    /// `bytes` more are safe: durable on enough nodes in an upload, checked and handed to the sink in a download,
+    /// found right in a local copy.
     fn advanced(&self, bytes: u64);
     /// An upload goes on with what an earlier run left.
     fn resumed(&self, _left: &LeftBehind) {}

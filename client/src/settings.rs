@@ -15,10 +15,11 @@ pub struct ClientSettings {
     pub operation_timeout: Duration,
     /// How long to ask again while the cluster says that too few storage nodes can take work.
     pub too_few_nodes_timeout: Duration,
-    /// How long a storage node that is written to may take to say whether it wants the bytes before another one is
-    /// tried.
-    pub answer_timeout: Duration,
-    /// How long a storage node may stand still within a transfer before another one is tried.
+    /// How long a storage node that is written to may give no sign of life before another one is tried; and how long it
+    /// may make no progress while others do. It doubles with each further placement of a group, up to `stall_timeout`,
+    /// so that nodes that are all slow are not changed for ever.
+    pub write_patience: Duration,
+    /// How long a storage node may stand still within a transfer before another one is tried, at most.
     pub stall_timeout: Duration,
     /// How long a storage node that is read from may stand still before another one is read beside it in any case.
     /// Usually that is done earlier, by what reads have taken lately.
@@ -34,7 +35,7 @@ impl Default for ClientSettings {
             connect_timeout: Duration::from_secs(5),
             operation_timeout: Duration::from_secs(30),
             too_few_nodes_timeout: Duration::from_secs(5),
-            answer_timeout: Duration::from_secs(2),
+            write_patience: Duration::from_millis(750),
             stall_timeout: Duration::from_secs(5),
             first_byte_timeout: Duration::from_millis(600),
             read_timeout: Duration::from_secs(10),

@@ -48,7 +48,15 @@ pub(crate) enum Rank {
 struct Seen {
     failed: Option<Instant>,
     overtaken: Option<Instant>,
+    stored: Option<Stored>,
     times: Option<Times>,
+}
+
+/// A chunk that a node has stored.
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    at: Instant,
+    took: Duration,
 }
 
 /// How long one node takes, smoothed.
@@ -68,11 +76,19 @@ impl Standing {
         seen.entry(node).or_default().failed = Some(now);
     }
 
-    /// A node has done what it was asked.
-    pub(crate) fn praise(&self, node: NodeId) {
-        if let Some(seen) = self.seen().get_mut(&node) {
-            seen.failed = None;
-        }
+    /// A node has stored a chunk, with enough copies, in that time.
+    pub(crate) fn stored(&self, node: NodeId, took: Duration, now: Instant) {
+        let mut all = self.seen();
+        let seen = all.entry(node).or_default();
+        seen.failed = None;
+        seen.stored = Some(Stored { at: now, took });
+    }
+
+    /// Whether another node than this one has stored a chunk since then, in less than half the time that has passed.
+    pub(crate) fn others_are_quicker(&self, node: NodeId, since: Instant, now: Instant) -> bool {
+        let waited = now.saturating_duration_since(since);
+        let quicker = |stored: Stored| stored.at > since && 2 * stored.took < waited;
+        self.seen().iter().any(|(other, seen)| *other != node && seen.stored.is_some_and(quicker))
     }
 
     /// A node was read from, in that time.
@@ -136,7 +152,10 @@ impl Seen {
 
     fn is_forgotten(&self, now: Instant) -> bool {
         let fresh = |since: Option<Instant>| since.is_some_and(|since| now < since + BLAME.max(SLOW));
-        !fresh(self.failed) && !fresh(self.overtaken) && !fresh(self.times.map(|times| times.last))
+        !fresh(self.failed)
+            && !fresh(self.overtaken)
+            && !fresh(self.stored.map(|stored| stored.at))
+            && !fresh(self.times.map(|times| times.last))
     }
 }
 
@@ -179,7 +198,7 @@ mod tests {
         standing.blame(ONE, start);
         standing.blame(TWO, start + Duration::from_secs(5));
         standing.blame(NodeId(3), start + Duration::from_secs(6));
-        standing.praise(NodeId(3));
+        standing.stored(NodeId(3), Duration::ZERO, start);
         assert_eq!(standing.blamed(start + Duration::from_secs(6)), [TWO, ONE]);
         assert_eq!(rank(&standing, ONE, start + Duration::from_secs(6)), Rank::Failed);
         assert_eq!(standing.blamed(start + BLAME), [TWO]);
@@ -240,5 +259,17 @@ mod tests {
             served(&standing, TWO, 700, now);
         }
         assert!(standing.ranks(now).values().all(|rank| *rank == Rank::Good));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_is_behind_only_if_others_are_much_quicker() {
+        let standing = Standing::default();
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        standing.stored(NodeId(1), second, start + second);
+        let quicker = |node, after: Duration| standing.others_are_quicker(NodeId(node), start, start + after);
+        assert!(!quicker(2, 2 * second), "it may be as slow as the others");
+        assert!(quicker(2, 2 * second + Duration::from_millis(1)));
+        assert!(!quicker(1, 9 * second), "a node is not compared with itself");
+        assert!(!standing.others_are_quicker(NodeId(2), start + second, start + 9 * second), "that was before");
     }
 }

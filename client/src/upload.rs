@@ -36,7 +36,7 @@ use dfs_core::wire::metadata::{
 use feed::{Fed, Feed, Recorded};
 use futures_util::future::{AbortHandle, Abortable, BoxFuture};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use plan::{Plan, Step};
+use plan::{Patience, Plan, Step};
 use reaction::Reaction;
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
@@ -74,7 +74,12 @@ pub(crate) async fn upload<S: Source>(
     let stock = Arc::new(stock);
 
     let chunks_total = said.map(|size| request.chunk_size.chunk_count(size));
-    let patience = client.settings.operation_timeout;
+    let settings = &client.settings;
+    let patience = Patience {
+        with_group: settings.operation_timeout,
+        with_node_first: settings.write_patience.min(settings.stall_timeout),
+        with_node_most: settings.stall_timeout,
+    };
     let mut plan = Plan::new(file, nonce, chunks_total, parallel, patience, Arc::clone(&stock));
     if let Some(placement) = first_group {
         plan.handle_placed(placement)?;
@@ -259,7 +264,7 @@ impl<'a> Run<'a> {
                     let index = send.request.chunk.index;
                     let chunk = self.chunks.get(&index).map(Arc::clone).expect("a chunk is kept until it is durable");
                     let sending = async move {
-                        let written = transfer::write_chunk(&client.peers, &client.settings, &send, &chunk).await;
+                        let written = transfer::write_chunk(client, &send, &chunk).await;
                         (send, written)
                     };
                     let (stop, registration) = AbortHandle::new_pair();
@@ -277,7 +282,6 @@ impl<'a> Run<'a> {
         self.stops.remove(&index);
         match outcome {
             Ok(written) => {
-                client.standing.praise(send.primary.node);
                 self.chunks.remove(&index);
                 self.plan.handle_written(send, written);
                 self.progress.advanced(u64::from(send.request.length));

@@ -9,6 +9,7 @@
 pub mod chunk;
 pub mod membership;
 pub mod metadata;
+pub mod method;
 
 use crate::id::NodeId;
 use serde::de::DeserializeOwned;
@@ -40,6 +41,19 @@ impl Service {
     /// All services, in wire order.
     pub const ALL: [Service; 6] =
         [Service::Namespace, Service::Membership, Service::Raft, Service::Chunks, Service::Replicas, Service::Node];
+
+    /// Its name, for logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Service::Namespace => "namespace",
+            Service::Membership => "membership",
+            Service::Raft => "raft",
+            Service::Chunks => "chunks",
+            Service::Replicas => "replicas",
+            Service::Node => "node",
+        }
+    }
 
     /// The service with this number on the wire.
     #[must_use]

@@ -1,31 +1,36 @@
 //! The composition root: one function builds every node.
 
+use crate::description::{Describe, describe};
 use crate::environment::Environment;
+use crate::metrics::{Metrics, RoleMetrics};
 use crate::settings::{NodeSettings, RoleSettings};
 use crate::tree::{self, Entrance};
 use dfs_actors::chunk_store::{ChunkStore, OpenStore, StoreError, StoreSettings};
-use dfs_actors::disk::DiskLock;
-use dfs_actors::heartbeat::{HeartbeatArguments, HeartbeatHandle};
-use dfs_actors::key_value::KeyValueError;
+use dfs_actors::disk::metered::{DiskMeter, MeteredDisk};
+use dfs_actors::disk::{Disk, DiskLock};
+use dfs_actors::heartbeat::{BeatMeter, HeartbeatArguments, HeartbeatHandle};
+use dfs_actors::key_value::metered::MeteredStores;
+use dfs_actors::key_value::{KeyValueError, KeyValueStores};
 use dfs_actors::listener::Gate;
+use dfs_actors::meter::{Histogram, Meter};
+use dfs_actors::metrics_endpoint::{MetricsArguments, Page};
 use dfs_actors::namespace::NamespaceArguments;
 use dfs_actors::node_watcher::{WatcherArguments, WatcherHandle};
 use dfs_actors::raft::{InitialiseError, OpenRaft, RaftEngine, RaftHandle, RaftOpenError};
 use dfs_actors::raft_actor::RaftArguments;
 use dfs_actors::repair_scheduler::RepairHandle;
 use dfs_actors::replicator::ReplicatorHandle;
-use dfs_actors::supervisor::{GaveUp, Supervisor};
+use dfs_actors::supervisor::{GaveUp, Supervisor, TreeStatus};
 use dfs_actors::transfer::Transfers;
 use dfs_core::id::{BootId, ClusterId, NodeId};
 use dfs_core::settings::ClusterSettings;
-use dfs_core::wire::metadata::NodeDescription;
 use dfs_transport::endpoint::{BindError, Endpoint, EndpointSettings};
 use dfs_transport::world::{Killed, World};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -85,6 +90,7 @@ pub struct Node {
     engine: Engine,
     gate: Gate,
     address: SocketAddr,
+    metrics: Arc<Metrics>,
     #[allow(dead_code, reason = "held: the data directory is this process's while the node lives")]
     lock: Option<DiskLock>,
 }
@@ -110,7 +116,10 @@ pub async fn start(settings: NodeSettings, environment: Environment) -> Result<N
 }
 
 async fn assemble(settings: NodeSettings, environment: Environment) -> Result<Node, StartError> {
-    let Environment { world, identity, disk, stores } = environment;
+    let Environment { world, identity, disk, stores, machine } = environment;
+    let (disk_meter, commits) = (Arc::new(DiskMeter::default()), Arc::new(Histogram::default()));
+    let disk: Arc<dyn Disk> = Arc::new(MeteredDisk::new(disk, disk_meter.clone()));
+    let stores: Arc<dyn KeyValueStores> = Arc::new(MeteredStores::new(stores, commits.clone()));
     let lock = {
         let disk = disk.clone();
         match world.scope.blocking(move || disk.lock()).await? {
@@ -127,28 +136,50 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
     let listening = endpoint.local_address().map_err(StartError::Socket)?;
     let address = advertised(&settings, listening);
     let ready = Arc::new(AtomicBool::new(false));
-    let restarts = Arc::new(Restarts::default());
     let gate = Gate::new();
+    let (status, meter) = (Arc::new(TreeStatus::default()), Meter::default());
+    let listener = machine.as_ref().and_then(|machine| machine.metrics.clone());
+    // What both roles let requests in with, and what they count.
+    let entrance = |describe: Describe, role: RoleMetrics| {
+        let metrics = Arc::new(Metrics {
+            meter: meter.clone(),
+            endpoint: endpoint.clone(),
+            disk: disk_meter,
+            commits,
+            describe: describe.clone(),
+            role,
+        });
+        let told = metrics.clone();
+        let page: Page = Arc::new(move || {
+            let told = told.clone();
+            Box::pin(async move { told.page().await })
+        });
+        let scope = world.scope.clone();
+        let asked = listener.map(|listener| MetricsArguments { scope: scope.clone(), listener, page });
+        (Entrance { scope, endpoint: endpoint.clone(), describe, meter, gate: gate.clone(), metrics: asked }, metrics)
+    };
     let (scope, peers) = (world.scope.clone(), endpoint.peers());
 
-    let (engine, tree, lock) = match settings.role {
+    let (engine, tree, lock, metrics) = match settings.role {
         RoleSettings::Metadata { snapshot_entries } => {
             let node = settings.node;
             let open = OpenRaft { world: &world, node, address, peers, disk, stores, snapshot_entries };
             let raft = RaftEngine::open(open).await?;
             let describe = {
                 let raft = raft.clone();
-                describe(&endpoint, restarts.clone(), move || raft.leadership().leader.is_some())
+                describe(&endpoint, machine.as_ref(), status.clone(), move || raft.leadership().leader.is_some())
             };
-            let entrance = Entrance { scope: scope.clone(), endpoint: endpoint.clone(), describe, gate: gate.clone() };
-            let watcher = WatcherHandle::default();
+            let (watcher, entropy) = (WatcherHandle::default(), world.entropy.clone());
+            let namespace = NamespaceArguments { scope: scope.clone(), raft: raft.clone(), watcher, entropy };
+            let role = RoleMetrics::Metadata { raft: raft.clone(), namespace: namespace.clone() };
+            let (entrance, metrics) = entrance(describe, role);
             let tree = tree::metadata(
                 entrance,
                 RaftArguments { scope: scope.clone(), raft: raft.clone(), endpoint: endpoint.clone() },
-                WatcherArguments { scope: scope.clone(), raft: raft.clone(), repair: RepairHandle::default() },
-                NamespaceArguments { scope, raft: raft.clone(), watcher, entropy: world.entropy.clone() },
+                WatcherArguments { scope, raft: raft.clone(), repair: RepairHandle::default() },
+                namespace,
             );
-            (Engine::Metadata(raft), tree, Some(lock))
+            (Engine::Metadata(raft), tree, Some(lock), metrics)
         }
         RoleSettings::Storage { metadata, reserve } => {
             // The chunk store takes the directory itself.
@@ -170,9 +201,9 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
             }
             let describe = {
                 let ready = ready.clone();
-                describe(&endpoint, restarts.clone(), move || ready.load(Ordering::Relaxed))
+                describe(&endpoint, machine.as_ref(), status.clone(), move || ready.load(Ordering::Relaxed))
             };
-            let entrance = Entrance { scope: scope.clone(), endpoint: endpoint.clone(), describe, gate: gate.clone() };
+            let beats = Arc::new(BeatMeter::default());
             let transfers = Transfers {
                 scope,
                 entropy: world.entropy.clone(),
@@ -191,15 +222,17 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
                 address,
                 seeds: metadata,
                 ready,
+                beats: beats.clone(),
             };
+            let role = RoleMetrics::Storage { store: store.clone(), replicator: transfers.replicator.clone(), beats };
+            let (entrance, metrics) = entrance(describe, role);
             let engine = Engine::Storage(store, transfers.heartbeat.clone());
-            (engine, tree::storage(entrance, transfers, heartbeat), None)
+            (engine, tree::storage(entrance, transfers, heartbeat), None, metrics)
         }
     };
-    let supervisor = Supervisor::start(tree).await?;
-    restarts.set(supervisor.restarts());
+    let supervisor = Supervisor::start(tree, status).await?;
     tracing::info!(listen = %listening, advertise = %address, "the node serves");
-    Ok(Node { world, endpoint, supervisor, engine, gate, address, lock })
+    Ok(Node { world, endpoint, supervisor, engine, gate, address, metrics, lock })
 }
 
 /// Where others reach the node: as set, or where it listens, with the port that it was given.
@@ -207,40 +240,16 @@ fn advertised(settings: &NodeSettings, listening: SocketAddr) -> SocketAddr {
     settings.advertise.unwrap_or_else(|| SocketAddr::new(settings.listen.ip(), listening.port()))
 }
 
-/// The tree's count of restarts, which exists only once the tree does.
-#[derive(Default)]
-struct Restarts(std::sync::OnceLock<Arc<AtomicU64>>);
-
-impl Restarts {
-    fn set(&self, count: Arc<AtomicU64>) {
-        let _ = self.0.set(count);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.get().map_or(0, |count| count.load(Ordering::Relaxed))
-    }
-}
-
-fn describe(
-    endpoint: &Endpoint,
-    restarts: Arc<Restarts>,
-    ready: impl Fn() -> bool + Send + Sync + 'static,
-) -> Arc<dyn Fn() -> NodeDescription + Send + Sync> {
-    let (role, node) = (endpoint.identity().role, endpoint.identity().node().unwrap_or_default());
-    Arc::new(move || NodeDescription {
-        role,
-        node,
-        build: env!("CARGO_PKG_VERSION").to_owned(),
-        ready: ready(),
-        actor_restarts: restarts.get(),
-    })
-}
-
 impl Node {
     /// Where others reach it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its metrics as they are now, as Prometheus reads them.
+    pub async fn metrics(&self) -> String {
+        self.metrics.page().await
     }
 
     /// Initialises a new cluster, of which this metadata node is a member; answers its id.

@@ -135,6 +135,13 @@ pub const SETTINGS: &[Setting] = &[
         about: "largest UDP payload to try; paths that carry less are found out by themselves",
     },
     Setting {
+        key: "metrics_listen",
+        roles: NODES,
+        default: "127.0.0.1 and the number of the listen port",
+        bounds: "IP address and TCP port, such as 10.0.0.1:9100; or off",
+        about: "where metrics are told to whoever asks, in plain text; keep it on loopback or a network of your own",
+    },
+    Setting {
         key: "log_level",
         roles: NODES,
         default: "info",
@@ -178,6 +185,18 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line, for programs.
     Json,
+}
+
+/// Where a node tells metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MetricsListen {
+    /// On loopback, at the TCP port with the number of the node's own; if another program has that, nowhere.
+    #[default]
+    Usual,
+    /// There, or the node does not start.
+    At(SocketAddr),
+    /// Nowhere.
+    Off,
 }
 
 /// What only one role has.
@@ -229,6 +248,8 @@ pub struct NodeSettings {
     pub key: PathBuf,
     /// The largest UDP payload to try, in bytes.
     pub max_udp_payload: u16,
+    /// Where it tells metrics.
+    pub metrics_listen: MetricsListen,
     /// What is logged.
     pub log_level: LogFilter,
     /// How it is logged.
@@ -268,6 +289,7 @@ impl NodeSettings {
             max_udp_payload: layers
                 .optional("max_udp_payload_bytes", value::udp_payload)?
                 .unwrap_or(UDP_PAYLOAD_BYTES_DEFAULT),
+            metrics_listen: layers.optional("metrics_listen", value::metrics_listen)?.unwrap_or_default(),
             log_level: layers.optional("log_level", value::log_filter)?.unwrap_or_default(),
             log_format: layers.optional("log_format", value::log_format)?.unwrap_or_default(),
         };

@@ -3,6 +3,8 @@
 use dfs_actors::chunk_store_actor::{self, ChunkStoreActor, ChunkStoreMessage};
 use dfs_actors::heartbeat::{HeartbeatActor, HeartbeatArguments};
 use dfs_actors::listener::{Gate, ListenerActor, ListenerArguments, ListenerMessage};
+use dfs_actors::meter::Meter;
+use dfs_actors::metrics_endpoint::{MetricsActor, MetricsArguments, MetricsSeat};
 use dfs_actors::namespace::{self, NamespaceActor, NamespaceArguments, NamespaceMessage};
 use dfs_actors::node_watcher::{self, NodeWatcher, WatcherArguments};
 use dfs_actors::raft_actor::{self, RaftActor, RaftArguments, RaftMessage};
@@ -30,6 +32,10 @@ pub struct Entrance {
     pub describe: Arc<dyn Fn() -> NodeDescription + Send + Sync>,
     /// Closed when the node stops.
     pub gate: Gate,
+    /// Where requests are counted.
+    pub meter: Meter,
+    /// How metrics are told, if they are.
+    pub metrics: Option<MetricsArguments>,
 }
 
 /// A metadata node. Each child needs those before it, so a restart takes those after it along:
@@ -38,7 +44,8 @@ pub struct Entrance {
 /// 2. `RepairScheduler`: answers the watcher;
 /// 3. `NodeWatcher`: says who may be given work;
 /// 4. `NamespaceActor`: asks the watcher for placements;
-/// 5. `ListenerActor`: lets requests in once all who serve them sit.
+/// 5. `ListenerActor`: lets requests in once all who serve them sit;
+/// 6. `MetricsActor`, where the node has a listener for it: tells metrics; nobody needs it.
 pub fn metadata(
     entrance: Entrance,
     raft: RaftArguments,
@@ -47,6 +54,7 @@ pub fn metadata(
 ) -> Tree {
     let raft_seat = Seat::<RaftMessage>::new();
     let namespace_seat = Seat::<NamespaceMessage>::new();
+    let metrics = metrics(&entrance);
     let (repair_seat, watcher_seat) = (watcher.repair.0.clone(), namespace.watcher.0.clone());
     let repair = RepairArguments { scope: watcher.scope.clone(), raft: watcher.raft.clone() };
     let entrance = {
@@ -59,13 +67,16 @@ pub fn metadata(
         name: "metadata",
         strategy: Strategy::RestForOne,
         intensity: INTENSITY,
-        children: vec![
+        children: [
             Child::new("RaftActor", &raft_seat, move || (RaftActor, raft.clone())),
             Child::new("RepairScheduler", &repair_seat, move || (RepairScheduler, repair.clone())),
             Child::new("NodeWatcher", &watcher_seat, move || (NodeWatcher, watcher.clone())),
             Child::new("NamespaceActor", &namespace_seat, move || (NamespaceActor, namespace.clone())),
             entrance,
-        ],
+        ]
+        .into_iter()
+        .chain(metrics)
+        .collect(),
     }
 }
 
@@ -74,9 +85,11 @@ pub fn metadata(
 /// 1. `ReplicatorActor`: takes copies that transfers leave behind;
 /// 2. `ChunkStoreActor`: admits transfers;
 /// 3. `HeartbeatActor`: registers, so that work is given from now on;
-/// 4. `ListenerActor`: lets requests in once all who serve them sit.
+/// 4. `ListenerActor`: lets requests in once all who serve them sit;
+/// 5. `MetricsActor`, where the node has a listener for it: tells metrics.
 pub fn storage(entrance: Entrance, transfers: Transfers, heartbeat: HeartbeatArguments) -> Tree {
     let store_seat = Seat::<ChunkStoreMessage>::new();
+    let (metrics, meter) = (metrics(&entrance), entrance.meter.clone());
     let (replicator_seat, heartbeat_seat) = (transfers.replicator.seat.clone(), transfers.heartbeat.0.clone());
     let entrance = {
         let store = store_seat.clone();
@@ -87,12 +100,17 @@ pub fn storage(entrance: Entrance, transfers: Transfers, heartbeat: HeartbeatArg
         name: "storage",
         strategy: Strategy::OneForOne,
         intensity: INTENSITY,
-        children: vec![
+        children: [
             Child::new("ReplicatorActor", &replicator_seat, move || (ReplicatorActor, transfers.clone())),
-            Child::new("ChunkStoreActor", &store_seat, move || (ChunkStoreActor, transfers_of_store.clone())),
+            Child::new("ChunkStoreActor", &store_seat, move || {
+                (ChunkStoreActor(meter.clone()), transfers_of_store.clone())
+            }),
             Child::new("HeartbeatActor", &heartbeat_seat, move || (HeartbeatActor, heartbeat.clone())),
             entrance,
-        ],
+        ]
+        .into_iter()
+        .chain(metrics)
+        .collect(),
     }
 }
 
@@ -110,7 +128,13 @@ fn listener(
             routes: routes(),
             describe: entrance.describe.clone(),
             gate: entrance.gate.clone(),
+            meter: entrance.meter.clone(),
         };
         (ListenerActor, arguments)
     })
+}
+
+fn metrics(entrance: &Entrance) -> Option<Child> {
+    let arguments = entrance.metrics.clone()?;
+    Some(Child::new("MetricsActor", &MetricsSeat::new(), move || (MetricsActor, arguments.clone())))
 }

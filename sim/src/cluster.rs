@@ -21,7 +21,7 @@ use dfs_core::id::{ClusterId, NodeId, Role};
 use dfs_core::settings::ClusterSettings;
 use dfs_core::wire::metadata::{DescribeNode, Health, WhoLeads};
 use dfs_nodes::InitialiseCluster;
-use dfs_nodes::settings::{LogFilter, LogFormat, NodeSettings, RoleSettings, UDP_PAYLOAD_BYTES_DEFAULT};
+use dfs_nodes::settings::{LogFilter, LogFormat, MetricsListen, NodeSettings, RoleSettings, UDP_PAYLOAD_BYTES_DEFAULT};
 use dfs_transport::authority::Authority;
 use dfs_transport::identity::Identity;
 use std::net::SocketAddr;
@@ -311,6 +311,7 @@ fn settings(role: RoleSettings, node: NodeId, listen: SocketAddr) -> NodeSetting
         certificate: PathBuf::new(),
         key: PathBuf::new(),
         max_udp_payload: UDP_PAYLOAD_BYTES_DEFAULT,
+        metrics_listen: MetricsListen::Off,
         log_level: LogFilter::default(),
         log_format: LogFormat::default(),
     }

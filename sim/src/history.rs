@@ -18,6 +18,11 @@ pub enum Operation {
         /// The content's number.
         content: u64,
     },
+    /// Uploads a file in the place of whatever has the name.
+    Overwrite {
+        /// The content's number.
+        content: u64,
+    },
     /// Deletes what has the name.
     Delete,
     /// Downloads what has the name.
@@ -31,9 +36,9 @@ pub enum Operation {
 /// What came of it, as far as the client knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A create or delete took effect.
+    /// A write took effect.
     Done,
-    /// A create was refused: the name is taken.
+    /// A create was refused: the name is taken. Or an overwrite was: the name was taken meanwhile.
     Exists,
     /// A delete was refused: there is no such name.
     NotFound,
@@ -45,7 +50,7 @@ pub enum Outcome {
     Absent,
     /// It had and will have no effect, for sure, and says nothing.
     Failed,
-    /// A create or delete may take effect at any time after its invocation, or never. What only looks says nothing.
+    /// A write may take effect at any time after its invocation, or never. What only looks says nothing.
     Unknown,
 }
 
@@ -177,7 +182,7 @@ impl Operation {
     #[must_use]
     pub fn writes(self) -> bool {
         match self {
-            Operation::Create { .. } | Operation::Delete => true,
+            Operation::Create { .. } | Operation::Overwrite { .. } | Operation::Delete => true,
             Operation::Read | Operation::Stat | Operation::List => false,
         }
     }
@@ -185,7 +190,7 @@ impl Operation {
     fn can_come_to(self, outcome: Outcome) -> bool {
         match outcome {
             Outcome::Done => self.writes(),
-            Outcome::Exists => matches!(self, Operation::Create { .. }),
+            Outcome::Exists => matches!(self, Operation::Create { .. } | Operation::Overwrite { .. }),
             Outcome::NotFound => self == Operation::Delete,
             Outcome::Found(_) | Outcome::Present | Outcome::Absent => !self.writes(),
             Outcome::Failed | Outcome::Unknown => true,
@@ -197,6 +202,7 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Operation::Create { content } => write!(f, "create {content}"),
+            Operation::Overwrite { content } => write!(f, "overwrite {content}"),
             Operation::Delete => f.write_str("delete"),
             Operation::Read => f.write_str("read"),
             Operation::Stat => f.write_str("stat"),

@@ -4,7 +4,16 @@
 //! A name is nothing or holds one content. Names are checked one by one, which says the same as all at once (locality:
 //! Herlihy and Wing, *Linearizability*, 1990). A violation shows the calls of the name that cannot be put in order.
 //!
-//! Deliberately absent: promises about several names, such as that a listing is a snapshot. None is given.
+//! An overwrite is one write here, though it looks at its name twice, when its upload begins and when it ends. That no
+//! version is lost between the two looks is shown by stories, where it is known when they are.
+//!
+//! A move is two calls at once: a deletion of the one name, and the creation of what was there under the other. Each of
+//! them must fit the calls of its own name, which follows from the move being one step but does not say it: with a
+//! call that concerns two names, names could not be checked one by one any more. That a move happens at once is shown
+//! by stories, in listings.
+//!
+//! Deliberately absent: promises about several names, such as that a listing of many pages is a snapshot. None is
+//! given.
 
 mod bits;
 mod excerpt;

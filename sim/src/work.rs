@@ -12,6 +12,7 @@ use dfs_core::unit::ChunkSize;
 use dfs_core::wire::metadata::{FileInfo, FileTarget};
 use std::fmt;
 use std::future::Future;
+use std::io::Cursor;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -262,6 +263,46 @@ impl Work<'_> {
         let (outcome, words) = self.seen(read)?;
         self.shared.history.respond(call, outcome);
         Ok(self.note("read", name, began, outcome, words))
+    }
+
+    /// Reads the first bytes of a file, as a download does that is cut off. Answers them.
+    ///
+    /// # Errors
+    /// It does not end, or fails.
+    pub async fn read_beginning(&self, name: &FileName, bytes: u64) -> Result<Vec<u8>, AnyError> {
+        let mut copy = Vec::new();
+        let range = Some(ByteRange::From { first: 0, last: Some(bytes.saturating_sub(1)) });
+        let request = DownloadRequest { range, ..DownloadRequest::default() };
+        let target = FileTarget::Name(name.clone());
+        let reading = self.user.client().download(target, &mut copy, request, &());
+        self.finish("read", name, reading).await??;
+        Ok(copy)
+    }
+
+    /// Goes on with a download that was cut off: what is right of the copy stays, and the rest is read.
+    ///
+    /// # Errors
+    /// It does not end, fails, or gives what nobody wrote.
+    pub async fn read_on(&self, name: &FileName, mut copy: Vec<u8>) -> Result<(), AnyError> {
+        let client = self.user.client();
+        let reading = async {
+            let info = client.stat(FileTarget::Name(name.clone())).await?;
+            let first = client.verified_prefix(&info, Cursor::new(copy.clone()), &()).await?;
+            copy.truncate(usize::try_from(first).unwrap_or(copy.len()));
+            if first < info.size {
+                let range = Some(ByteRange::From { first, last: None });
+                let request = DownloadRequest { range, ..DownloadRequest::default() };
+                client.download_version(&info, &mut copy, request, &()).await?;
+            }
+            Ok::<_, ClientError>((info, first))
+        };
+        let (info, first) = self.finish("read", name, reading).await??;
+        let seen = copy.len() as u64;
+        let mut checker = self.content(&info)?.checker();
+        checker.write(copy.into()).await?;
+        self.right(&info, checker.verdict().map(|_| (seen == info.size, seen)))?;
+        self.shared.trace.record("read", format_args!("{name}: went on from {first} of {seen} bytes"));
+        Ok(())
     }
 
     /// Lists everything below a prefix: each of `names` is seen or not.

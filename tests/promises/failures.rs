@@ -6,7 +6,9 @@ use dfs_client::cluster::ClusterFile;
 use dfs_core::checksum::ChunkSums;
 use dfs_core::id::{ChunkId, ChunkIndex, Epoch, FileId, NodeId, Role};
 use dfs_core::refusal::Refusal;
-use dfs_core::wire::chunk::{ChunkWritten, ReadAnswer, ReadChunk, WriteAnswer, WriteChunk, WriteReplica, WriteTrailer};
+use dfs_core::wire::chunk::{
+    ChunkWritten, ReadAnswer, ReadChunk, WriteAnswer, WriteChunk, WriteReplica, WriteReply, WriteTrailer,
+};
 use dfs_transport::endpoint::{Endpoint, EndpointSettings};
 use dfs_transport::exchange::{CallError, Exchange};
 use dfs_transport::peers::{Class, Destination, Peers};
@@ -119,6 +121,7 @@ impl Writer {
             length: u32::try_from(length).unwrap(),
             write_quorum: 1,
             replicas: Vec::new(),
+            patience_ms: 5_000,
         };
         let mut exchange = self.peers.open(&self.storage, Class::Bulk, &request, Self::deadline()).await.unwrap();
         let answer = exchange.receive_message().await?;
@@ -131,7 +134,11 @@ impl Writer {
         assert_eq!(answer, WriteAnswer::Send);
         exchange.send_payload(Bytes::copy_from_slice(content)).await?;
         exchange.send_message(&WriteTrailer { sums }).await?;
-        exchange.receive_message().await
+        loop {
+            if let WriteReply::Written(written) = exchange.receive_message().await? {
+                return Ok(written);
+            }
+        }
     }
 
     /// What the node says of a read of a whole chunk.

@@ -1,6 +1,7 @@
 //! One command starts a cluster, another ends it, and wrong settings are told.
 
 use crate::cluster::{Cluster, Ran, executable, wait_until};
+use std::process::Stdio;
 use tempfile::TempDir;
 
 /// A63.
@@ -96,4 +97,66 @@ fn settings_of_the_cluster_change_while_it_runs_and_contradictions_are_told() {
     assert_eq!(value("dead_after_ms"), 1000);
     cluster.launcher(&["kill", "storage-1"]).succeeds();
     wait_until("a dead node is known after a second", || storage()["state"] == "dead");
+}
+
+/// A66: two processes with the certificate of one node refuse each other's lives, and so fail an actor again and again.
+#[test]
+fn an_actor_that_fails_is_restarted_and_shown_and_too_many_end_the_node_with_the_reason() {
+    let cluster = Cluster::start(1, 1);
+    cluster.run(&["settings", "set", "beat_interval_ms=200ms", "suspect_after_ms=1s"]).succeeds();
+    let actors = || cluster.json(&["status", "--actors"])["nodes"].as_array().expect("nodes").clone();
+    let restarts = || -> u64 {
+        let nodes = actors();
+        let all = nodes.iter().flat_map(|node| node["actors"].as_array().cloned().unwrap_or_default());
+        all.map(|actor| actor["restarts"].as_u64().expect("a number")).sum()
+    };
+    assert_eq!((actors().len(), restarts()), (2, 0));
+    let scratch = cluster.scratch();
+    let mut command = executable();
+    command.current_dir(cluster.path().join("nodes/storage-1"));
+    command.args(["node", "storage", "--config", "node.toml", "--listen", "127.0.0.1:0", "--data"]).arg(scratch.path());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let twin = command.spawn().expect("the executable starts");
+    wait_until("a restart is shown with its reason", || {
+        let failed = |actor: &serde_json::Value| {
+            actor["name"] == "HeartbeatActor"
+                && actor["restarts"].as_u64().is_some_and(|restarts| restarts > 0)
+                && actor["last_failure"].as_str().is_some_and(|reason| reason.contains("newer incarnation"))
+        };
+        actors().iter().any(|node| node["actors"].as_array().is_some_and(|actors| actors.iter().any(failed)))
+    });
+    // One of the two gives up first, and the other then lives in peace; which one is a matter of chance.
+    wait_until("one of them ends", || {
+        let local: serde_json::Value =
+            serde_json::from_str(&cluster.launcher(&["status", "--json"]).succeeds().out).expect("JSON");
+        let nodes = local["nodes"].as_array().expect("nodes").clone();
+        let gone = nodes.iter().any(|node| node["name"] == "storage-1" && node["pid"].is_null());
+        gone || !std::path::Path::new(&format!("/proc/{}/exe", twin.id())).exists()
+    });
+    let pid = rustix::process::Pid::from_raw(i32::try_from(twin.id()).expect("a process id")).expect("a process id");
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    let told = crate::cluster::finish(twin, crate::cluster::PATIENCE);
+    let log = cluster.launcher(&["logs", "storage-1", "--lines", "200"]).succeeds().out;
+    let told = format!("{}{log}", String::from_utf8_lossy(&told.stderr));
+    assert!(told.contains("HeartbeatActor failed 6 times within 60s"), "{told}");
+}
+
+#[test]
+fn a_bench_measures_a_running_cluster_and_leaves_no_file_behind() {
+    let cluster = Cluster::start(1, 1);
+    let bench = ["bench", "--duration", "300ms", "--size", "1MiB", "--total", "4MiB", "--parallel", "2"];
+    let measured = cluster.json(&bench);
+    let work = measured["work"].as_array().expect("work");
+    let names: Vec<&str> = work.iter().map(|line| line["work"].as_str().expect("a name")).collect();
+    let expected = ["upload", "download", "small write", "small read", "create", "stat", "list", "delete"];
+    assert_eq!(names, expected);
+    for line in work {
+        assert!(line["operations"].as_u64() > Some(0), "{line}");
+        assert!(line["latency_ms"]["max"].as_f64() >= line["latency_ms"]["p50"].as_f64(), "{line}");
+        assert!(line["cpu_ms_per_operation"]["storage"].is_number(), "{line}");
+    }
+    assert!(work[0]["bytes"].as_u64() <= Some(4 << 20), "{}", work[0]);
+    assert!(measured["memory_peak_bytes"]["metadata"].as_u64() > Some(1 << 20), "{measured}");
+    assert!(cluster.names("").is_empty());
+    cluster.run(&["bench", "--size", "0"]).fails(2, "--size");
 }

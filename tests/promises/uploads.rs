@@ -121,3 +121,33 @@ fn a_file_that_changes_while_it_is_uploaded_is_named_and_nothing_is_visible() {
         assert!(cluster.names("").is_empty());
     }
 }
+
+/// A22: a node that hangs (SIGSTOP) in the middle of an upload is left, and the upload goes on elsewhere.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test outside of any node")]
+fn a_node_that_hangs_in_the_middle_of_an_upload_costs_little_time() {
+    let cluster = Cluster::start(1, 4);
+    let scratch = cluster.scratch();
+    let (file, content) = (scratch.path().join("source"), bytes(CHUNKS * CHUNK, 22));
+    std::fs::write(&file, &content).unwrap();
+    let status = cluster.launcher(&["status", "--json"]).succeeds();
+    let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+    let nodes = status["nodes"].as_array().unwrap();
+    let node = nodes.iter().find(|node| node["name"] == "storage-2").unwrap();
+    let node = Pid::from_raw(i32::try_from(node["pid"].as_i64().unwrap()).unwrap()).unwrap();
+    let began = std::time::Instant::now();
+    cluster.run(&arguments(&file, "warm")).succeeds();
+    let usual = began.elapsed();
+    let mut hung = began;
+    let ran = half_done(&cluster, &file, "a22", |_| {
+        kill_process(node, Signal::STOP).unwrap();
+        hung = std::time::Instant::now();
+    });
+    let took = hung.elapsed();
+    // What a first connection, another placement and a busy machine take is allowed for.
+    let bound = 2 * usual + std::time::Duration::from_secs(3);
+    kill_process(node, Signal::CONT).unwrap();
+    ran.succeeds();
+    assert!(took < bound, "{took:?} after the node hung; a whole upload takes {usual:?}");
+    assert!(cluster.get("a22") == content);
+}

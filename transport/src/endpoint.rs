@@ -11,7 +11,7 @@ mod inbound;
 mod server;
 mod socket;
 
-pub use counters::Refused;
+pub use counters::{Refused, Traffic};
 pub use inbound::{Dispatch, Inbound};
 
 use crate::hello::Hello;
@@ -19,8 +19,8 @@ use crate::identity::{Identity, PeerIdentity};
 use crate::peers::{Class, Peers};
 use crate::world::{Task, World};
 use config::Configs;
-use counters::Counters;
-use dfs_core::id::{ClusterId, Incarnation};
+use counters::{Counters, Served, TrafficCounters};
+use dfs_core::id::{ClusterId, Incarnation, Role};
 use socket::SplittingSocket;
 use std::fmt;
 use std::io;
@@ -91,6 +91,8 @@ pub(crate) struct Shared {
     settings: EndpointSettings,
     configs: Configs,
     counters: Counters,
+    traffic: Arc<TrafficCounters>,
+    served: Arc<Served>,
     /// What the hello says, as far as it changes.
     standing: Mutex<(Option<ClusterId>, Option<Incarnation>)>,
 }
@@ -143,7 +145,9 @@ impl Endpoint {
     pub fn bind(world: &World, identity: Identity, settings: EndpointSettings) -> Result<Endpoint, BindError> {
         let configs = Configs::new(world, &identity, &settings)?;
         let failed = |source| BindError::Socket { address: settings.listen, source };
-        let socket = Arc::new(SplittingSocket::new(world.network.bind(settings.listen).map_err(failed)?));
+        let traffic = Arc::new(TrafficCounters::default());
+        let socket = world.network.bind(settings.listen).map_err(failed)?;
+        let socket = Arc::new(SplittingSocket::new(socket, traffic.clone()));
         let runtime = Arc::new(world.scope.clone());
         let quinn =
             quinn::Endpoint::new_with_abstract_socket(configs.endpoint(), None, socket, runtime).map_err(failed)?;
@@ -154,6 +158,8 @@ impl Endpoint {
             settings,
             configs,
             counters: Counters::default(),
+            traffic,
+            served: Arc::default(),
             standing: Mutex::default(),
         });
         Ok(Endpoint { peers: Peers::new(shared.clone()), shared })
@@ -216,6 +222,18 @@ impl Endpoint {
     #[must_use]
     pub fn refused(&self) -> Refused {
         self.shared.counters.snapshot()
+    }
+
+    /// What went through its socket since it was bound.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        self.shared.traffic.snapshot()
+    }
+
+    /// Connections of peers of this role that are served now.
+    #[must_use]
+    pub fn served(&self, role: Role) -> u64 {
+        self.shared.served.count(role)
     }
 
     /// Takes no more connections, closes those there are, and waits a moment for peers to hear of it.

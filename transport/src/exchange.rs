@@ -7,10 +7,12 @@
 //! An exchange that is dropped before [`Exchange::finish`] is reset in both directions, so that a transfer that was cut
 //! off never looks complete to the other side. Every wait can be cancelled; a cancelled receive loses nothing.
 
+mod outcome;
 mod receive;
 mod send;
 mod timer;
 
+pub use outcome::{Outcome, Probe};
 pub use receive::ReceiveHalf;
 pub use send::SendHalf;
 
@@ -175,6 +177,11 @@ impl Exchange {
     /// Orders this stream among the others of its connection: higher goes first, the usual is zero.
     pub fn set_priority(&mut self, priority: i32) {
         self.send.set_priority(priority);
+    }
+
+    /// Tells from now on how this side ends the exchange.
+    pub fn probe(&mut self) -> Probe {
+        self.send.probe()
     }
 
     /// Parts the two directions. Each resets itself when it is dropped early.

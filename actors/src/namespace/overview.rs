@@ -3,12 +3,13 @@
 use super::NamespaceArguments;
 use crate::node_watcher::NodeEvidence;
 use dfs_core::limit::NODES_PAGE_MAX;
+use dfs_core::liveness::Transition;
 use dfs_core::meta::{self, Command, NodeRecord, Outcome};
 use dfs_core::refusal::Refusal;
 use dfs_core::settings::ClusterSettings;
 use dfs_core::wire::NodeAddress;
 use dfs_core::wire::metadata::{
-    ChangeSettings, ClusterStatus, ClusterSummary, Health, ListNodes, MetadataNodeInfo, NodePage, StorageNodeInfo,
+    ChangeSettings, ClusterSummary, Health, ListNodes, MetadataNodeInfo, NodeHistory, NodePage, StorageNodeInfo,
 };
 use tokio::time::Instant;
 
@@ -55,6 +56,12 @@ impl NamespaceArguments {
         Ok(NodePage { metadata, storage: self.storage_nodes(records, deadline).await?, more })
     }
 
+    pub(super) async fn history(&self, request: NodeHistory, deadline: Instant) -> Result<Vec<Transition>, Refusal> {
+        self.raft.read_index().await?;
+        let evidence = self.watcher.evidence(vec![request.node], deadline).await?;
+        Ok(evidence.into_iter().next().map(|evidence| evidence.history).unwrap_or_default())
+    }
+
     pub(super) async fn settings(&self) -> Result<ClusterSettings, Refusal> {
         self.read(meta::cluster).await?.map(|(_, settings)| settings).ok_or(Refusal::Unavailable)
     }
@@ -66,7 +73,11 @@ impl NamespaceArguments {
         }
     }
 
-    pub(super) async fn status(&self, _: ClusterStatus, deadline: Instant) -> Result<ClusterSummary, Refusal> {
+    /// The cluster on one screen, if this node leads it.
+    ///
+    /// # Errors
+    /// It does not lead, or cannot know whether it does.
+    pub async fn overview(&self, deadline: Instant) -> Result<ClusterSummary, Refusal> {
         let (cluster, totals) = self.read(|view| Ok((meta::cluster(view)?, meta::totals(view)?))).await?;
         let (cluster, settings) = cluster.ok_or(Refusal::Unavailable)?;
         let leadership = self.raft.leadership();
@@ -95,6 +106,7 @@ impl NamespaceArguments {
             capacity_bytes: beating().map(|load| load.capacity_bytes).sum(),
             available_bytes: beating().map(|load| load.available_bytes).sum(),
             replication: settings.replication,
+            pending_copies: beating().map(|load| load.pending_copies).sum(),
         })
     }
 }

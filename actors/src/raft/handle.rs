@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::log_store::Released;
-use super::state::{MemberProgress, RaftState, watch_raft};
+use super::state::{LogProgress, MemberProgress, RaftState, watch_raft};
 use super::state_machine::StateMachine;
 use super::types::{Member, TypeConfig};
 use super::{RaftFailure, StateView};
@@ -233,6 +233,18 @@ impl RaftHandle {
             (NodeId(*id), progress)
         });
         progress.collect()
+    }
+
+    /// How far the log of this member is.
+    #[must_use]
+    pub fn log_progress(&self) -> LogProgress {
+        let metrics = self.0.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        LogProgress {
+            last: metrics.last_log_index,
+            committed: metrics.local_committed.map(|committed| committed.index),
+            snapshot: metrics.snapshot.map(|snapshot| snapshot.index),
+        }
     }
 
     /// Makes a cluster of `members`, which must be running and new. If it fails for want of a majority, it may be tried

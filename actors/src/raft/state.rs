@@ -62,6 +62,17 @@ pub struct MemberProgress {
     pub silent_ms: Option<u64>,
 }
 
+/// How far the log of this member is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogProgress {
+    /// Its last entry.
+    pub last: Option<u64>,
+    /// The last entry that is known to be committed.
+    pub committed: Option<u64>,
+    /// The last entry in the snapshot.
+    pub snapshot: Option<u64>,
+}
+
 impl RaftState {
     /// Whether this member leads.
     #[must_use]

@@ -50,7 +50,7 @@ impl Actor for Kid {
     }
 }
 
-async fn start(strategy: Strategy, restarts: usize) -> (Supervisor, [Seat<KidMessage>; 3], Diary) {
+async fn start(strategy: Strategy, restarts: usize) -> (Supervisor, [Seat<KidMessage>; 3], Diary, Arc<TreeStatus>) {
     let diary = Diary::default();
     let seats = [Seat::new(), Seat::new(), Seat::new()];
     let children = ["a", "b", "c"]
@@ -63,7 +63,8 @@ async fn start(strategy: Strategy, restarts: usize) -> (Supervisor, [Seat<KidMes
         .collect();
     let intensity = Intensity { restarts, within: Duration::from_secs(10) };
     let tree = Tree { name: "test", strategy, intensity, children };
-    (Supervisor::start(tree).await.unwrap(), seats, diary)
+    let status = Arc::new(TreeStatus::default());
+    (Supervisor::start(tree, status.clone()).await.unwrap(), seats, diary, status)
 }
 
 async fn wait_for(diary: &Diary, expected: &[&str]) {
@@ -83,7 +84,7 @@ async fn ping(seat: &Seat<KidMessage>) -> Result<&'static str, crate::seat::AskE
 #[tokio::test(start_paused = true)]
 async fn children_belong_to_the_scope_that_the_tree_was_started_in_after_restarts_too() {
     let world = dfs_transport::world::World::production("node");
-    let (supervisor, seats, diary) = world.scope.enter(start(Strategy::OneForOne, 3)).await;
+    let (supervisor, seats, diary, _) = world.scope.enter(start(Strategy::OneForOne, 3)).await;
     let whose =
         async |seat: &Seat<KidMessage>| seat.ask(KidMessage::Whose, Instant::now() + Duration::from_secs(5)).await;
     assert_eq!(whose(&seats[1]).await.unwrap().as_deref(), Some("node"));
@@ -91,24 +92,29 @@ async fn children_belong_to_the_scope_that_the_tree_was_started_in_after_restart
     wait_for(&diary, &["+a", "+b", "+c", "+b"]).await;
     assert_eq!(whose(&seats[1]).await.unwrap().as_deref(), Some("node"));
     supervisor.stop().await;
-    let (supervisor, seats, _) = start(Strategy::OneForOne, 3).await;
+    let (supervisor, seats, _, _) = start(Strategy::OneForOne, 3).await;
     assert_eq!(whose(&seats[0]).await.unwrap(), None);
     supervisor.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_restarts_the_actor_in_its_seat_and_is_counted() {
-    let (supervisor, seats, diary) = start(Strategy::OneForOne, 3).await;
+    let (supervisor, seats, diary, status) = start(Strategy::OneForOne, 3).await;
     seats[1].cast(KidMessage::Panic).ok().unwrap();
     wait_for(&diary, &["+a", "+b", "+c", "+b"]).await;
     assert_eq!(ping(&seats[1]).await, Ok("b"));
-    assert_eq!(supervisor.restarts().load(Ordering::Relaxed), 1);
+    assert_eq!((status.tree(), status.restarts()), ("test", 1));
+    let told: Vec<_> = status.children().iter().map(|child| (child.name, child.running, child.restarts)).collect();
+    assert_eq!(told, [("a", true, 0), ("b", true, 1), ("c", true, 0)]);
+    let failure = status.children()[1].last_failure.clone().unwrap();
+    assert!(failure.reason.contains("asked to"), "{failure:?}");
     supervisor.stop().await;
+    assert!(status.children().iter().all(|child| !child.running));
 }
 
 #[tokio::test(start_paused = true)]
 async fn those_started_after_a_failed_one_are_restarted_with_it() {
-    let (supervisor, seats, diary) = start(Strategy::RestForOne, 3).await;
+    let (supervisor, seats, diary, _) = start(Strategy::RestForOne, 3).await;
     seats[1].cast(KidMessage::Panic).ok().unwrap();
     wait_for(&diary, &["+a", "+b", "+c", "-c", "+b", "+c"]).await;
     assert_eq!(ping(&seats[2]).await, Ok("c"));
@@ -117,7 +123,7 @@ async fn those_started_after_a_failed_one_are_restarted_with_it() {
 
 #[tokio::test(start_paused = true)]
 async fn all_are_restarted_where_one_stands_for_all() {
-    let (supervisor, seats, diary) = start(Strategy::OneForAll, 3).await;
+    let (supervisor, seats, diary, _) = start(Strategy::OneForAll, 3).await;
     seats[2].cast(KidMessage::Panic).ok().unwrap();
     wait_for(&diary, &["+a", "+b", "+c", "-b", "-a", "+a", "+b", "+c"]).await;
     supervisor.stop().await;
@@ -125,7 +131,7 @@ async fn all_are_restarted_where_one_stands_for_all() {
 
 #[tokio::test(start_paused = true)]
 async fn children_stop_in_reverse_order_and_leave_their_seats() {
-    let (supervisor, seats, diary) = start(Strategy::OneForOne, 3).await;
+    let (supervisor, seats, diary, _) = start(Strategy::OneForOne, 3).await;
     supervisor.stop().await;
     wait_for(&diary, &["+a", "+b", "+c", "-c", "-b", "-a"]).await;
     assert_eq!(ping(&seats[0]).await, Err(crate::seat::AskError::Vacant));
@@ -133,7 +139,7 @@ async fn children_stop_in_reverse_order_and_leave_their_seats() {
 
 #[tokio::test(start_paused = true)]
 async fn too_many_panics_end_the_tree_with_the_reason() {
-    let (supervisor, seats, _) = start(Strategy::OneForOne, 2).await;
+    let (supervisor, seats, _, _) = start(Strategy::OneForOne, 2).await;
     for round in 0..3 {
         timeout(Duration::from_secs(5), async {
             while ping(&seats[0]).await.is_err() {

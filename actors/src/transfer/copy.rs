@@ -4,13 +4,13 @@
 //! repair orders, both compute the whole tree and compare it with what metadata knows, and the target reads its copy
 //! back: no byte that was not verified becomes a copy that counts.
 
-use super::{Transfers, blocks_of, storage_node};
+use super::{Transfers, already_held, blocks_of, storage_node};
 use crate::chunk_store::READ_BLOCKS_MAX;
 use dfs_core::checksum::{ChunkHasher, Digest};
 use dfs_core::id::{ChunkId, Epoch};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::NodeAddress;
-use dfs_core::wire::chunk::{ReplicaWritten, WriteAnswer, WriteReplica, WriteTrailer};
+use dfs_core::wire::chunk::{ReplicaWritten, WriteReplica, WriteTrailer};
 use dfs_transport::exchange::CallError;
 use dfs_transport::peers::Class;
 use tokio::time::Instant;
@@ -55,10 +55,10 @@ pub async fn copy_to(transfers: &Transfers, job: CopyJob, deadline: Instant) -> 
     }
     let request = WriteReplica { chunk, epoch, length: sums.length, expected };
     let mut exchange = transfers.peers.open(&storage_node(target), Class::Bulk, &request, deadline).await?;
-    match exchange.receive_message::<WriteAnswer>().await? {
-        WriteAnswer::Held { checksum: held } if held == checksum => {}
-        WriteAnswer::Held { .. } => return Err(CopyError::Conflict),
-        WriteAnswer::Send => {
+    match already_held(&mut exchange).await? {
+        Some(held) if held == checksum => {}
+        Some(_) => return Err(CopyError::Conflict),
+        None => {
             let mut hasher = expected.map(|_| ChunkHasher::new());
             let (mut block, blocks) = (0, blocks_of(sums.length));
             while block < blocks {

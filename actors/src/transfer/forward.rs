@@ -4,13 +4,13 @@
 //! [`FORWARD_BUFFER_BYTES`] and learns through events what became of it. Dropping a forward resets its stream, so
 //! that a replica never takes a chunk whose primary did not finish.
 
-use super::{Transfers, storage_node};
+use super::{Transfers, already_held, storage_node};
 use bytes::Bytes;
 use dfs_core::checksum::{ChunkSums, Digest};
 use dfs_core::id::NodeId;
 use dfs_core::limit::FORWARD_BUFFER_BYTES;
 use dfs_core::wire::NodeAddress;
-use dfs_core::wire::chunk::{ReplicaWritten, WriteAnswer, WriteReplica, WriteTrailer};
+use dfs_core::wire::chunk::{ReplicaWritten, WriteReplica, WriteTrailer};
 use dfs_transport::exchange::CallError;
 use dfs_transport::peers::Class;
 use dfs_transport::world::OwnedTask;
@@ -42,6 +42,8 @@ enum Piece {
 pub struct Forward {
     /// The replica.
     pub node: NodeId,
+    /// Whether the replica takes the chunk.
+    pub accepted: bool,
     pieces: mpsc::UnboundedSender<Piece>,
     /// One permit for each byte that the buffer has room for; it bounds `pieces`.
     room: Arc<Semaphore>,
@@ -76,7 +78,7 @@ impl Forward {
             };
             let _ = events.send((place, event));
         });
-        Forward { node: replica.node, pieces: sender, room, task: task.owned() }
+        Forward { node: replica.node, accepted: false, pieces: sender, room, task: task.owned() }
     }
 
     /// Buffers payload, waiting for room until `patience` ends. A piece must fit the buffer.
@@ -110,23 +112,23 @@ async fn send(
     room: &Semaphore,
 ) -> Result<Digest, CallError> {
     let mut exchange = transfers.peers.open(&storage_node(replica), Class::Bulk, request, deadline).await?;
-    let answer: WriteAnswer = exchange.receive_message().await?;
+    let held = already_held(&mut exchange).await?;
     let _ = events.send((place, ForwardEvent::Accepted));
     while let Some(piece) = pieces.recv().await {
-        match (piece, &answer) {
-            (Piece::Payload(payload), WriteAnswer::Send) => {
+        match (piece, held) {
+            (Piece::Payload(payload), None) => {
                 let bytes = payload.len();
                 exchange.send_payload(payload).await?;
                 room.add_permits(bytes);
             }
-            (Piece::Trailer(sums), WriteAnswer::Send) => {
+            (Piece::Trailer(sums), None) => {
                 exchange.send_message(&WriteTrailer { sums }).await?;
                 let written: ReplicaWritten = exchange.receive_message().await?;
                 exchange.finish().await?;
                 return Ok(written.checksum);
             }
-            (Piece::Payload(payload), WriteAnswer::Held { .. }) => room.add_permits(payload.len()),
-            (Piece::Trailer(_), WriteAnswer::Held { checksum }) => return Ok(*checksum),
+            (Piece::Payload(payload), Some(_)) => room.add_permits(payload.len()),
+            (Piece::Trailer(_), Some(checksum)) => return Ok(checksum),
         }
     }
     // The primary gave up; nobody listens any more.

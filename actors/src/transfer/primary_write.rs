@@ -2,9 +2,12 @@
 //! GFS, section 3.2, Ghemawat et al. 2003, but in a star).
 //!
 //! 1. W − 1 replicas must accept before payload flows, so that too few nodes are refused before bytes move.
+//!    Whoever is needed and stands still for the client's patience ends the write, so that the client can go elsewhere.
 //! 2. Each piece goes to the checksums, to the forwards' buffers and to the disk. A replica that stands still for
 //!    [`FORWARD_STALL_MS`] is dropped while enough others remain.
 //! 3. The trailer is forwarded only after the primary's own checksums agree with the client's.
+//!
+//! Meanwhile the client is told every [`SIGN_OF_LIFE_MS`] that the node is at it.
 //! 4. Once W copies are durable, the rest gets [`STRAGGLER_WAIT_MS`]; who is not done then is caught up by the
 //!    `ReplicatorActor` from the stored record.
 
@@ -17,17 +20,22 @@ use crate::replicator::PendingCopies;
 use bytes::Bytes;
 use dfs_core::checksum::{ChunkHasher, ChunkSums, Digest};
 use dfs_core::id::NodeId;
-use dfs_core::limit::{CHUNK_BYTES_MAX, FORWARD_STALL_MS, REPLICATION_MAX, STRAGGLER_WAIT_MS, WRITE_PIECE_BYTES};
+use dfs_core::limit::{
+    CHUNK_BYTES_MAX, FORWARD_STALL_MS, REPLICA_PATIENCE_MAX_MS, REPLICATION_MAX, SIGN_OF_LIFE_MS, STRAGGLER_WAIT_MS,
+    WRITE_PIECE_BYTES,
+};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::NodeAddress;
-use dfs_core::wire::chunk::{ChunkWritten, WriteAnswer, WriteChunk, WriteReplica, WriteTrailer};
+use dfs_core::wire::chunk::{ChunkWritten, WriteAnswer, WriteChunk, WriteReplica, WriteReply, WriteTrailer};
 use dfs_core::wire::membership::LateReport;
 use dfs_transport::endpoint::Inbound;
-use dfs_transport::exchange::Exchange;
+use dfs_transport::exchange::{CallError, ReceiveHalf, SendHalf};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use serde::Serialize;
+use std::future::{Future, pending};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// Serves one [`WriteChunk`].
 pub async fn serve(transfers: Transfers, inbound: Inbound) {
@@ -35,8 +43,9 @@ pub async fn serve(transfers: Transfers, inbound: Inbound) {
         Ok(request) => request,
         Err(refusal) => return drop(inbound.exchange.refuse(refusal).await),
     };
-    let (deadline, mut exchange) = (inbound.deadline, inbound.exchange);
-    match write(&transfers, &request, &mut exchange, deadline).await {
+    let (deadline, exchange) = (inbound.deadline, inbound.exchange);
+    let (mut send, mut receive) = exchange.into_split();
+    match write(&transfers, &request, &mut send, &mut receive, deadline).await {
         Ok((written, length)) => {
             let report = LateReport {
                 chunk: request.chunk,
@@ -45,18 +54,41 @@ pub async fn serve(transfers: Transfers, inbound: Inbound) {
                 checksum: written.checksum,
                 holders: written.holders.clone(),
             };
-            if exchange.reply(&written).await.is_err() {
+            if reply(send, written).await.is_err() {
                 // The client vanished; metadata learns of the copies with a beat.
                 transfers.heartbeat.late_report(report);
             }
         }
         Err(TransferError::Refused(refusal)) => {
             tracing::info!(chunk = %request.chunk, epoch = %request.epoch, %refusal, "chunk write refused");
-            let _ = exchange.refuse(refusal).await;
+            let _ = send.refuse(refusal).await;
         }
         Err(TransferError::Lost(error)) => {
             tracing::debug!(chunk = %request.chunk, epoch = %request.epoch, %error, "chunk write lost its client");
         }
+    }
+}
+
+async fn reply(mut send: SendHalf, written: ChunkWritten) -> Result<(), CallError> {
+    send.send_message(&WriteReply::Written(written)).await?;
+    send.finish()
+}
+
+/// Does something that may take its time, and gives a sign of life now and then. A client that cannot be told any more
+/// does not stop it.
+async fn telling<T>(send: &mut SendHalf, sign: &impl Serialize, doing: impl Future<Output = T>) -> T {
+    let signs = async {
+        loop {
+            sleep(Duration::from_millis(SIGN_OF_LIFE_MS)).await;
+            if send.send_message(sign).await.is_err() {
+                return pending::<T>().await;
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        done = doing => done,
+        never = signs => never,
     }
 }
 
@@ -75,21 +107,28 @@ fn check(transfers: &Transfers, request: WriteChunk) -> Result<WriteChunk, Refus
 async fn write(
     transfers: &Transfers,
     request: &WriteChunk,
-    exchange: &mut Exchange,
+    send: &mut SendHalf,
+    receive: &mut ReceiveHalf,
     deadline: Instant,
 ) -> Result<(ChunkWritten, u32), TransferError> {
-    match transfers.store.begin_write(request.chunk, request.epoch, request.length).await {
+    let begin = transfers.store.begin_write(request.chunk, request.epoch, request.length);
+    match telling(send, &WriteAnswer::Waiting, begin).await {
         Ok(BeginWrite::Held(checksum)) => {
-            Ok((held(transfers, request, exchange, checksum, deadline).await?, request.length))
+            send.send_message(&WriteAnswer::Held { checksum }).await?;
+            let copying = held(transfers, request, checksum, deadline);
+            Ok((telling(send, &WriteReply::Waiting, copying).await?, request.length))
         }
         Ok(BeginWrite::Write(writer)) => {
             let mut replication = Replication::open(transfers, request, deadline);
-            replication.await_accepts().await?;
-            exchange.send_message(&WriteAnswer::Send).await?;
-            let mut intake = Intake::new(writer);
-            let sums = replication.stream(exchange, &mut intake).await?;
-            let written = replication.settle(intake, &sums).await?;
-            Ok((written, sums.length))
+            telling(send, &WriteAnswer::Waiting, replication.await_accepts()).await?;
+            send.send_message(&WriteAnswer::Send).await?;
+            let taking = async {
+                let mut intake = Intake::new(writer);
+                let sums = replication.stream(receive, &mut intake).await?;
+                let written = replication.settle(intake, &sums).await?;
+                Ok((written, sums.length))
+            };
+            telling(send, &WriteReply::Waiting, taking).await
         }
         Err(error) => Err(TransferError::Refused(error.into())),
     }
@@ -99,11 +138,9 @@ async fn write(
 async fn held(
     transfers: &Transfers,
     request: &WriteChunk,
-    exchange: &mut Exchange,
     checksum: Digest,
     deadline: Instant,
 ) -> Result<ChunkWritten, TransferError> {
-    exchange.send_message(&WriteAnswer::Held { checksum }).await?;
     let quorum = usize::from(request.write_quorum);
     let mut holders = vec![transfers.node];
     let mut copies: FuturesUnordered<_> = request
@@ -114,7 +151,7 @@ async fn held(
             copy_to(transfers, job, deadline).await.map(|_| replica.node)
         })
         .collect();
-    let mut patience = deadline;
+    let mut patience = deadline.min(Instant::now() + patience_of(request));
     loop {
         if holders.len() >= quorum {
             patience = patience.min(Instant::now() + Duration::from_millis(STRAGGLER_WAIT_MS));
@@ -127,6 +164,11 @@ async fn held(
     }
     drop(copies);
     finish(transfers, request, request.length, checksum, holders)
+}
+
+/// How long a replica that is needed may stand still.
+fn patience_of(request: &WriteChunk) -> Duration {
+    Duration::from_millis(request.patience_ms.min(REPLICA_PATIENCE_MAX_MS).into())
 }
 
 /// Judges who holds the chunk in the end, and hands over the copies that are missing.
@@ -199,10 +241,13 @@ impl<'a> Replication<'a> {
     }
 
     fn take(&mut self, place: usize, event: ForwardEvent) {
-        let Some(forward) = &self.forwards[place] else { return };
+        let Some(forward) = &mut self.forwards[place] else { return };
         let node = forward.node;
         match event {
-            ForwardEvent::Accepted => self.accepted += 1,
+            ForwardEvent::Accepted => {
+                forward.accepted = true;
+                self.accepted += 1;
+            }
             ForwardEvent::Durable(checksum) => {
                 self.durable.push((node, checksum));
                 self.forwards[place] = None;
@@ -215,21 +260,27 @@ impl<'a> Replication<'a> {
     }
 
     async fn await_accepts(&mut self) -> Result<(), TransferError> {
+        let patience = Instant::now() + patience_of(self.request);
         while self.accepted + 1 < self.quorum() {
             if self.possible() < self.quorum() {
                 return Err(self.too_few());
             }
-            match timeout_at(self.deadline, self.events.recv()).await {
+            match timeout_at(self.deadline.min(patience), self.events.recv()).await {
                 Ok(Some((place, event))) => self.take(place, event),
                 Ok(None) => return Err(self.too_few()),
-                Err(_) => return Err(Refusal::DeadlineExceeded.into()),
+                Err(_) => {
+                    // Who has not said a word is to blame.
+                    let silent = |forward: &Option<Forward>| forward.as_ref().is_some_and(|forward| !forward.accepted);
+                    self.forwards.iter_mut().filter(|forward| silent(forward)).for_each(|forward| *forward = None);
+                    return Err(self.too_few());
+                }
             }
         }
         Ok(())
     }
 
     /// Takes the payload in, until the client's trailer agrees with what arrived.
-    async fn stream(&mut self, exchange: &mut Exchange, intake: &mut Intake) -> Result<ChunkSums, TransferError> {
+    async fn stream(&mut self, exchange: &mut ReceiveHalf, intake: &mut Intake) -> Result<ChunkSums, TransferError> {
         let mut hasher = ChunkHasher::new();
         exchange.expect_payload(u64::from(self.request.length));
         while let Some(payload) = exchange.receive_payload(WRITE_PIECE_BYTES).await? {
@@ -251,16 +302,14 @@ impl<'a> Replication<'a> {
         }
         for place in 0..self.forwards.len() {
             let Some(forward) = &self.forwards[place] else { continue };
-            let patience = self.deadline.min(Instant::now() + Duration::from_millis(FORWARD_STALL_MS));
+            let needed = self.possible() <= self.quorum();
+            let stall = if needed { patience_of(self.request) } else { Duration::from_millis(FORWARD_STALL_MS) };
+            let patience = self.deadline.min(Instant::now() + stall);
             if forward.push(payload.clone(), patience).await.is_ok() {
                 continue;
             }
-            if self.possible() > self.quorum() {
-                tracing::info!(chunk = %self.request.chunk, replica = %forward.node, "a replica stands still and is left behind");
-                self.forwards[place] = None;
-            } else if forward.push(payload.clone(), self.deadline).await.is_err() {
-                return Err(Refusal::DeadlineExceeded.into());
-            }
+            tracing::info!(chunk = %self.request.chunk, replica = %forward.node, "a replica stands still and is left behind");
+            self.forwards[place] = None;
         }
         if self.possible() < self.quorum() { Err(self.too_few()) } else { Ok(()) }
     }
@@ -273,6 +322,7 @@ impl<'a> Replication<'a> {
         }
         let seal = intake.seal(sums);
         tokio::pin!(seal);
+        let begun = Instant::now();
         let (mut sealed, mut patience) = (false, self.deadline);
         while !sealed || self.forwards.iter().any(Option::is_some) {
             if sealed && self.durable.len() + 1 >= self.quorum() {
@@ -283,6 +333,8 @@ impl<'a> Replication<'a> {
                 outcome = &mut seal, if !sealed => {
                     outcome.map_err(Refusal::from)?;
                     sealed = true;
+                    // The own disk is the measure of how slow disks are today.
+                    patience = patience.min(Instant::now() + begun.elapsed() + patience_of(self.request));
                 }
                 Some((place, event)) = self.events.recv() => self.take(place, event),
                 () = sleep_until(patience) => break,

@@ -184,7 +184,11 @@ impl Run<'_> {
         let Some(written) = written else {
             return download_file(self.world, self.client, file, part, request, progress).await;
         };
-        let right = self.client.verified_prefix(file, written).await?;
+        // Many files at once have one display together, which counts what comes.
+        let quiet = self.arguments.quiet || self.arguments.recursive.is_some();
+        let checking = Display::new("checking", file.name.as_str(), quiet);
+        let right = self.client.verified_prefix(file, written, &checking).await?;
+        drop(checking);
         if right > 0 && !self.arguments.quiet {
             let (right, size) = (ByteCount(right), ByteCount(file.size));
             note(format_args!("{}: {right} of {size} are here already and right; going on from there", file.name));

@@ -45,7 +45,7 @@ impl MoveArgs {
             client.close().await;
             if !quiet {
                 match moved {
-                    MovedName::File(file) => note(format_args!("moved {from} to {to} (id {file})")),
+                    MovedName::File(file) => note(format_args!("moved {from} to {} (id {})", file.name, file.file)),
                     MovedName::Directory => note(format_args!("moved {from}/ with all below it to {to}/")),
                 }
             }

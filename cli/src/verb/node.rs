@@ -106,6 +106,9 @@ struct CommonArgs {
     /// Largest UDP payload to try
     #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
     max_udp_payload_bytes: Option<String>,
+    /// Where metrics are told, or off
+    #[arg(long, value_name = "ADDRESS|off")]
+    metrics_listen: Option<String>,
     /// What is logged
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -208,6 +211,7 @@ impl CommonArgs {
             ("certificate", &self.certificate),
             ("key", &self.key),
             ("max_udp_payload_bytes", &self.max_udp_payload_bytes),
+            ("metrics_listen", &self.metrics_listen),
             ("log_level", &self.log_level),
             ("log_format", &self.log_format),
         ];

@@ -1,8 +1,11 @@
-//! `nodes`: every node of the cluster, as its leader knows it.
+//! `nodes`: every node of the cluster, as its leader knows it; or one of them in full.
+
+mod one;
 
 use crate::connect::ClusterArgs;
 use crate::failure::Failure;
 use crate::json;
+use crate::launcher::NodeName;
 use crate::moment;
 use crate::output::print;
 use crate::runtime;
@@ -11,21 +14,30 @@ use clap::Args;
 use dfs_client::ClusterNodes;
 use dfs_core::unit::ByteCount;
 use dfs_core::wire::metadata::{MetadataNodeInfo, StorageNodeInfo};
+use one::One;
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
   dfs-cli nodes
+  dfs-cli nodes storage-2
   dfs-cli nodes --json | jq '.storage[] | select(.state != \"alive\")'
 
 With --json: metadata, an array with the fields name, node, address, leader, term, matched_index and silent_ms; and
 storage, an array with the fields name, node, address, state, incarnation, store, silent_ms, capacity_bytes,
-available_bytes, chunks, chunk_bytes, pending_copies and refuses_chunks. What the leader does not know is null.";
+available_bytes, chunks, chunk_bytes, pending_copies and refuses_chunks. What the leader does not know is null.
+
+Of one node: the same fields; for a storage node writes, reads and history, an array of its changes of state that this
+leader has noted (cluster_time_ms, from, to, cause); and own, what the node says of itself: name, answers, ready,
+version, uptime_ms, cpu_ms, resident_bytes, resident_peak_bytes, metrics and actors, an array with the fields name,
+running, restarts, last_failure_ms and last_failure.";
 
 /// Show the nodes of the cluster
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct NodesArgs {
+    /// One node in full, such as storage-2 [default: all on one line each]
+    node: Option<NodeName>,
     /// Write JSON
     #[arg(long)]
     json: bool,
@@ -38,6 +50,14 @@ impl NodesArgs {
         runtime::run_interruptible("nodes", async |world| {
             let client = self.cluster.client(&world)?;
             let nodes = client.nodes().await?;
+            if let Some(name) = self.node {
+                let one = One::ask(&client, &nodes, name).await?;
+                client.close().await;
+                return match self.json {
+                    true => print(format_args!("{}\n", json::pretty(&one.json()))),
+                    false => print(format_args!("{}", one.screen())),
+                };
+            }
             client.close().await;
             if self.json {
                 let nodes = json::Nodes {

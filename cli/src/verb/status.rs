@@ -1,5 +1,6 @@
 //! `status`: the cluster on one screen.
 
+use crate::actors::{self, NodeJson, Told};
 use crate::connect::ClusterArgs;
 use crate::failure::Failure;
 use crate::json;
@@ -9,21 +10,28 @@ use crate::runtime;
 use clap::Args;
 use dfs_core::unit::ByteCount;
 use dfs_core::wire::metadata::ClusterSummary;
+use serde::Serialize;
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
 Examples:
   dfs-cli status
   dfs-cli status --json | jq .storage.alive
+  dfs-cli status --actors                       the supervision trees of all nodes, with restarts
 
 With --json: one object with the fields cluster, leader (node, address, term, applied_index), metadata (nodes,
-responding), storage (nodes, alive, suspect, dead), files, file_bytes, open_uploads, capacity_bytes,
-available_bytes, replication and cluster_time_ms.";
+responding), storage (nodes, alive, suspect, dead), files, file_bytes, open_uploads, capacity_bytes and
+available_bytes (null while no storage node beats), pending_copies, replication and cluster_time_ms. With --actors:
+nodes, an array with the fields name, answers, ready, version, uptime_ms, cpu_ms, resident_bytes, resident_peak_bytes,
+metrics and actors (name, running, restarts, last_failure_ms, last_failure); a node that does not answer has nulls.";
 
 /// Show how the cluster is
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct StatusArgs {
+    /// Show the actors of all nodes instead, with their restarts
+    #[arg(long)]
+    actors: bool,
     /// Write JSON
     #[arg(long)]
     json: bool,
@@ -35,6 +43,15 @@ impl StatusArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
         runtime::run_interruptible("status", async |world| {
             let client = self.cluster.client(&world)?;
+            if self.actors {
+                let nodes = client.nodes().await?;
+                let told = actors::ask_all(&client, &nodes).await;
+                client.close().await;
+                return match self.json {
+                    true => print(format_args!("{}\n", json::pretty(&ActorsJson::of(&told)))),
+                    false => print(format_args!("{}", actors::table(&told))),
+                };
+            }
             let summary = client.status().await?;
             client.close().await;
             if self.json {
@@ -43,6 +60,18 @@ impl StatusArgs {
                 print(format_args!("{}", screen(&summary)))
             }
         })
+    }
+}
+
+/// The actors of all nodes, as `status --actors --json` writes them.
+#[derive(Serialize)]
+struct ActorsJson {
+    nodes: Vec<NodeJson>,
+}
+
+impl ActorsJson {
+    fn of(told: &[Told]) -> ActorsJson {
+        ActorsJson { nodes: told.iter().map(NodeJson::of).collect() }
     }
 }
 
@@ -58,14 +87,18 @@ fn screen(summary: &ClusterSummary) -> String {
             storage.push(format!("{count} {word}"));
         }
     }
+    let space = match summary.storage_alive {
+        0 => "not known: no storage node beats".to_owned(),
+        _ => format!("{} free of {}", ByteCount(summary.available_bytes), ByteCount(summary.capacity_bytes)),
+    };
     format!(
         "cluster    {}\n\
          leader     metadata-{} at {}, term {}, log index {}\n\
          metadata   {} of {} answer the leader\n\
          storage    {}\n\
          files      {}, {}; {} uploads open\n\
-         space      {} free of {}\n\
-         copies     {} of each chunk\n\
+         space      {space}\n\
+         copies     {} of each chunk; {} owed by nodes that beat; chunks with fewer are not counted\n\
          time       {} of cluster time\n",
         summary.cluster,
         summary.leader.node,
@@ -78,9 +111,8 @@ fn screen(summary: &ClusterSummary) -> String {
         summary.files,
         ByteCount(summary.file_bytes),
         summary.open_uploads,
-        ByteCount(summary.available_bytes),
-        ByteCount(summary.capacity_bytes),
         summary.replication,
+        summary.pending_copies,
         moment::span(Duration::from_millis(summary.cluster_time.0)),
     )
 }
@@ -112,8 +144,13 @@ mod tests {
             capacity_bytes: 2 << 30,
             available_bytes: 1 << 30,
             replication: 3,
+            pending_copies: 17,
         };
+        let silent =
+            screen(&ClusterSummary { storage_alive: 0, capacity_bytes: 0, available_bytes: 0, ..summary.clone() });
+        assert!(silent.contains("space      not known: no storage node beats"), "{silent}");
         let screen = screen(&summary);
+        assert!(screen.contains("space      1 GiB free of 2 GiB") && screen.contains("17 owed"), "{screen}");
         assert!(screen.contains("1 of 4 alive, 1 suspect, 1 dead, 1 not heard yet by this leader"), "{screen}");
         assert!(screen.contains("metadata-2 at 127.0.0.1:7002, term 3"), "{screen}");
         assert!(screen.contains("1 min 1 s of cluster time"), "{screen}");

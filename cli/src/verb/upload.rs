@@ -1,4 +1,6 @@
-//! `upload`: a file or standard input into the cluster.
+//! `upload`: a file, standard input or a directory into the cluster.
+
+mod tree;
 
 use crate::connect::ClusterArgs;
 use crate::exit::Exit;
@@ -19,12 +21,14 @@ use dfs_core::wire::metadata::FileInfo;
 use dfs_transport::world::World;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use tree::Tree;
 
 const EXAMPLES: &str = "\
 Examples:
   dfs-cli upload --file photo.jpg
   dfs-cli upload -f photo.jpg -n photos/2026/cat.jpg --replication 2
   dfs-cli upload -f photo.jpg --overwrite
+  dfs-cli upload -r photos --name backup/photos
   tar c /etc | dfs-cli upload -f - -n backups/etc.tar --chunk-size 16MiB
 
 The file appears under its name when all of it is durable on enough nodes, and not before.
@@ -38,9 +42,12 @@ Standard input always begins anew.";
 #[command(after_help = EXAMPLES)]
 pub struct UploadArgs {
     /// The file to store; - is standard input
-    #[arg(short, long, value_name = "PATH")]
-    file: PathBuf,
-    /// The name to store it under [default: the base name of the file]
+    #[arg(short, long, value_name = "PATH", required_unless_present = "recursive")]
+    file: Option<PathBuf>,
+    /// A directory to store with all that is below it; links and special files are named and passed over
+    #[arg(short, long, value_name = "DIR", conflicts_with = "file")]
+    recursive: Option<PathBuf>,
+    /// The name to store it under, or the prefix for the files of a directory [default: its base name]
     #[arg(short, long)]
     name: Option<FileName>,
     /// Copies of each chunk, 1 to 8 [default: the cluster's setting]
@@ -82,7 +89,7 @@ impl UploadArgs {
         let name = self.stored_name()?;
         let outcome = runtime::run_interruptible("upload", async |world| self.upload(&world, name).await);
         outcome.map_err(|failure| match failure.exit {
-            Exit::Interrupted if !is_dash(&self.file) => {
+            Exit::Interrupted if !self.is_piped() => {
                 failure.hint("run the same command again to go on; what is stored is not sent again")
             }
             _ => failure,
@@ -102,11 +109,23 @@ impl UploadArgs {
         if let Some(name) = &self.name {
             return Ok(name.clone());
         }
-        if is_dash(&self.file) {
+        if self.is_piped() {
             return Err(Failure::new(Exit::Usage, "standard input has no name")
                 .hint("say under which name to store it, with --name"));
         }
-        base_name(&self.file)
+        match &self.recursive {
+            Some(root) => base_name(&tree::tidy(root)),
+            None => base_name(self.path()),
+        }
+    }
+
+    /// The file to store. One is given where no directory is.
+    fn path(&self) -> &Path {
+        self.file.as_deref().unwrap_or(Path::new("-"))
+    }
+
+    fn is_piped(&self) -> bool {
+        self.recursive.is_none() && self.path().as_os_str() == "-"
     }
 
     async fn upload(&self, world: &World, name: FileName) -> Result<(), Failure> {
@@ -117,8 +136,17 @@ impl UploadArgs {
             replace: self.overwrite,
             ..UploadRequest::new(name.clone(), world.wall_clock.now())
         };
+        if let Some(root) = &self.recursive {
+            let client = self.cluster.client(world)?;
+            let request = UploadRequest { resume: self.resume(), ..request };
+            let may_be_there = !self.no_resume && !self.checksum;
+            let (json, quiet) = (self.json, self.quiet);
+            let outcome = Tree { world, client: &client, request, may_be_there, json, quiet }.upload(root).await;
+            client.close().await;
+            return outcome;
+        }
         let progress = Display::new("uploading", name.as_str(), self.quiet || self.json);
-        let info = if is_dash(&self.file) {
+        let info = if self.is_piped() {
             let client = self.cluster.client(world)?;
             let source = PipeSource::new(&world.scope, std::io::stdin());
             let info = client.upload(source, request, &progress).await.map_err(|error| explain(error, &name))?;
@@ -126,7 +154,7 @@ impl UploadArgs {
             info
         } else {
             // A file that cannot be read is an error before anything is asked.
-            let source = open(world, &self.file).await?;
+            let source = open(world, self.path()).await?;
             let client = self.cluster.client(world)?;
             let request = UploadRequest { resume: self.resume(), ..request };
             let info = upload_file(&client, source, request, &progress).await?;
@@ -148,11 +176,15 @@ pub(super) async fn upload_file(
     request: UploadRequest,
     progress: &Display,
 ) -> Result<FileInfo, Failure> {
-    let modified = source.modified().and_then(|time| time.duration_since(SystemTime::UNIX_EPOCH).ok());
-    let modified = modified.and_then(|since| u64::try_from(since.as_millis()).ok()).map(WallTime);
-    let request = UploadRequest { modified: modified.unwrap_or(request.modified), ..request };
+    let request = UploadRequest { modified: modified(&source).unwrap_or(request.modified), ..request };
     let name = request.name.clone();
     client.upload(source, request, progress).await.map_err(|error| explain(error, &name))
+}
+
+/// When a file was modified, where its file system knows.
+fn modified(source: &FileSource) -> Option<WallTime> {
+    let since = source.modified()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok().map(WallTime)
 }
 
 /// What an error means for an upload under this name.
@@ -172,7 +204,7 @@ pub(super) async fn open(world: &World, path: &Path) -> Result<FileSource, Failu
         Err(cause) => Err(Failure::local_file("read", path, &cause)),
         Ok(metadata) if metadata.is_dir() => {
             Err(Failure::new(Exit::LocalFile, format_args!("{} is a directory", path.display()))
-                .hint("upload its files one by one, or pipe an archive of it: tar c DIR | dfs-cli upload -f - -n NAME"))
+                .hint("upload all that is below it with -r DIR, or pipe an archive of it: tar c DIR | dfs-cli upload -f - -n NAME"))
         }
         Ok(metadata) if !metadata.is_file() => {
             Err(Failure::new(Exit::LocalFile, format_args!("{} is not a regular file", path.display()))
@@ -191,10 +223,6 @@ pub(super) fn base_name(path: &Path) -> Result<FileName, Failure> {
     let base = path.file_name().ok_or_else(|| unusable("it has none"))?;
     let base = base.to_str().ok_or_else(|| unusable("a name must be valid UTF-8"))?;
     FileName::new(base).map_err(|error| unusable(&error.to_string()))
-}
-
-fn is_dash(path: &Path) -> bool {
-    path.as_os_str() == "-"
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::locations::Locations;
 use super::{CHUNKS_PER_PAGE, chunk_index};
 use crate::client::Inner;
 use crate::error::ClientError;
+use crate::progress::Progress;
 use dfs_core::checksum::{ChunkHasher, Digest};
 use dfs_core::id::GroupIndex;
 use dfs_core::limit::CHUNKS_PER_GROUP;
@@ -23,7 +24,9 @@ pub(crate) async fn verified_prefix<R: Read + Send + 'static>(
     client: &Inner,
     file: &FileInfo,
     mut copy: R,
+    progress: &dyn Progress,
 ) -> Result<u64, ClientError> {
+    progress.started(None);
     let mut verified = 0;
     let mut page: Option<(u32, Locations)> = None;
     for part in (Span { offset: 0, length: file.size }).parts(file.chunk_size) {
@@ -47,6 +50,7 @@ pub(crate) async fn verified_prefix<R: Read + Send + 'static>(
             break;
         }
         verified += u64::from(part.length);
+        progress.advanced(u64::from(part.length));
     }
     Ok(verified)
 }

@@ -6,7 +6,8 @@
 //! - one placement is asked for at a time, so that no report can arrive after its group's epoch has risen;
 //! - reports ride the next request, and so few groups are open at once that all of them fit one;
 //! - a chunk whose primary is busy is sent again a little later, and any other failure places its group anew: transfers
-//!   with the nodes to blame are stopped, the others end first, and what became durable is reported and stays;
+//!   with the nodes to blame are stopped, the others end first, and what became durable is reported and stays; other
+//!   groups that would meet these nodes are placed anew too;
 //! - an upload fails when one group has made no progress for too long.
 
 use super::reaction::Reaction;
@@ -46,6 +47,26 @@ pub(super) struct Send {
     pub(super) primary: NodeAddress,
     /// What is asked there.
     pub(super) request: WriteChunk,
+    /// How long the primary may give no sign of life.
+    pub(super) patience: Duration,
+}
+
+/// How patient an upload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Patience {
+    /// How long a group may make no progress.
+    pub(super) with_group: Duration,
+    /// How long a node may give no sign of life, at first.
+    pub(super) with_node_first: Duration,
+    /// The same once the group was placed anew in vain a few times.
+    pub(super) with_node_most: Duration,
+}
+
+impl Patience {
+    /// How long a node may give no sign of life when its group was changed so often.
+    fn with_node(&self, changes: u32) -> Duration {
+        self.with_node_first.saturating_mul(1 << changes.min(10)).min(self.with_node_most)
+    }
 }
 
 /// The state of one upload.
@@ -55,7 +76,7 @@ pub(super) struct Plan {
     nonce: UploadNonce,
     chunks_total: Option<u64>,
     parallel: usize,
-    patience: Duration,
+    patience: Patience,
     groups: BTreeMap<GroupIndex, Group>,
     reports: Reports,
     /// What an earlier run left.
@@ -71,6 +92,8 @@ pub(super) struct Plan {
 #[derive(Debug)]
 struct Group {
     placement: Option<GroupPlacement>,
+    /// How often it was placed anew since a chunk of it became durable.
+    changes: u32,
     /// The epoch to ask for.
     wanted: Option<Epoch>,
     not_before: Option<Instant>,
@@ -96,6 +119,7 @@ impl Group {
     fn new(wanted: Epoch, cut: u32) -> Group {
         Group {
             placement: None,
+            changes: 0,
             wanted: Some(wanted),
             not_before: None,
             backoff: Backoff::storage(),
@@ -107,6 +131,18 @@ impl Group {
 
     fn primary(&self, index: ChunkIndex) -> Option<NodeId> {
         Some(self.placement.as_ref()?.primary_and_replicas(index)?.0.node)
+    }
+
+    /// Asks for another placement, at once, if chunks that are still to be sent would go to one of these nodes: they
+    /// need not all find out for themselves.
+    fn avoid(&mut self, blamed: &[NodeId]) {
+        let Some(placement) = &self.placement else { return };
+        let named = placement.nodes.iter().any(|node| blamed.contains(&node.node));
+        let hit = |index: &ChunkIndex| self.primary(*index).is_some_and(|node| blamed.contains(&node));
+        if self.wanted.is_none() && named && (self.waiting.is_empty() || self.waiting.keys().any(hit)) {
+            self.wanted = Some(placement.epoch.next());
+            self.not_before = None;
+        }
     }
 
     fn is_sending(&self) -> bool {
@@ -126,7 +162,7 @@ impl Plan {
         nonce: UploadNonce,
         chunks_total: Option<u64>,
         parallel: usize,
-        patience: Duration,
+        patience: Patience,
         stock: Arc<Stock>,
     ) -> Plan {
         Plan {
@@ -193,14 +229,16 @@ impl Plan {
             let (primary, replicas) = placement.primary_and_replicas(*index)?;
             chunk.sending = true;
             self.sending += 1;
+            let patience = self.patience.with_node(group.changes);
             let request = WriteChunk {
                 chunk: ChunkId { file: self.file, index: *index },
                 epoch: placement.epoch,
                 length: chunk.length,
                 write_quorum: placement.write_quorum,
                 replicas,
+                patience_ms: u32::try_from(patience.as_millis()).unwrap_or(u32::MAX),
             };
-            return Some(Send { primary, request });
+            return Some(Send { primary, request, patience });
         }
         None
     }
@@ -283,6 +321,7 @@ impl Plan {
         if let Some(group) = self.groups.get_mut(&index.group()) {
             group.waiting.remove(&index);
             group.failing_since = None;
+            group.changes = 0;
             self.close_if_done(index.group());
         }
         let report =
@@ -305,7 +344,7 @@ impl Plan {
         let first = group.failing_since.is_none();
         let since = *group.failing_since.get_or_insert(now);
         let waited = now.saturating_duration_since(since);
-        if waited >= self.patience {
+        if waited >= self.patience.with_group {
             return Err(ClientError::ChunkUnwritable { chunk: send.request.chunk, waited, cause: failure });
         }
         if let Some(chunk) = group.waiting.get_mut(&index) {
@@ -319,18 +358,22 @@ impl Plan {
         }
         if group.wanted.is_none() {
             group.wanted = Some(send.request.epoch.next());
+            group.changes += 1;
             // The first other placement is asked for at once, further ones after a while.
             group.not_before = (!first).then(|| now + entropy.jitter(group.backoff.next()));
         }
         let Reaction::Elsewhere { blamed } = reaction else { return Ok(Vec::new()) };
-        let stopped: Vec<ChunkIndex> = group
-            .waiting
-            .iter()
-            .filter(|(index, chunk)| chunk.sending && group.primary(**index).is_some_and(|node| blamed.contains(&node)))
-            .map(|(index, _)| *index)
-            .collect();
+        let mut stopped = Vec::new();
+        for (other, group) in &mut self.groups {
+            if *other != index.group() {
+                group.avoid(blamed);
+            }
+            let hit = |index: ChunkIndex| group.primary(index).is_some_and(|node| blamed.contains(&node));
+            let sending = group.waiting.iter().filter(|(_, chunk)| chunk.sending).map(|(index, _)| *index);
+            stopped.extend(sending.filter(|index| hit(*index)));
+        }
         for index in &stopped {
-            if let Some(chunk) = group.waiting.get_mut(index) {
+            if let Some(chunk) = self.groups.get_mut(&index.group()).and_then(|group| group.waiting.get_mut(index)) {
                 chunk.sending = false;
                 self.sending -= 1;
             }

@@ -62,7 +62,11 @@ impl Cluster {
     pub fn client(&self) -> Client {
         self.client_with(
             self.metadata.addresses(),
-            ClientSettings { stall_timeout: Duration::from_secs(2), ..ClientSettings::default() },
+            ClientSettings {
+                stall_timeout: Duration::from_secs(2),
+                write_patience: Duration::from_secs(2),
+                ..ClientSettings::default()
+            },
         )
     }
 

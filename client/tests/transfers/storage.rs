@@ -8,7 +8,7 @@ use dfs_core::refusal::Refusal;
 use dfs_core::wire::Request;
 use dfs_core::wire::chunk::{
     ChunkWritten, HeldChunk, HeldChunks, HeldList, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer, WriteChunk,
-    WriteTrailer,
+    WriteReply, WriteTrailer,
 };
 use dfs_transport::endpoint::{Dispatch, Inbound};
 use dfs_transport::exchange::{CallError, Exchange};
@@ -27,6 +27,10 @@ pub enum Fault {
     Hangs,
     /// It takes the payload and never acknowledges.
     HangsBeforeAcknowledging,
+    /// It takes a part of the payload and hangs.
+    HangsMidway,
+    /// It lives, but its disk never ends.
+    WaitsForEver,
     /// It and its replicas keep the chunk, and it never acknowledges.
     KeepsSilent,
     /// It is out of space.
@@ -46,6 +50,9 @@ pub enum Fault {
     /// It sends other bytes with the checksums that fit them.
     Lying,
 }
+
+/// How often a node that takes its time says so.
+const SIGN: Duration = Duration::from_millis(250);
 
 pub struct Storage {
     node: NodeId,
@@ -167,7 +174,12 @@ async fn write(storage: &Storage, all: &[Arc<Storage>], inbound: Inbound) -> Res
     if sums != trailer.sums {
         return exchange.refuse(Refusal::ChecksumMismatch).await;
     }
-    let delay = storage.state.lock().unwrap().delay;
+    let mut delay = storage.state.lock().unwrap().delay;
+    while delay > SIGN || storage.fault() == Fault::WaitsForEver {
+        tokio::time::sleep(SIGN).await;
+        delay = delay.saturating_sub(SIGN);
+        exchange.send_message(&WriteReply::Waiting).await?;
+    }
     tokio::time::sleep(delay).await;
     let mut holders: Vec<NodeId> = storage.keep(&request, &bytes, &sums).into_iter().collect();
     let mut checksum = sums.checksum();
@@ -195,7 +207,7 @@ async fn write(storage: &Storage, all: &[Arc<Storage>], inbound: Inbound) -> Res
             }
         }
     }
-    exchange.reply(&ChunkWritten { checksum, holders }).await
+    exchange.reply(&WriteReply::Written(ChunkWritten { checksum, holders })).await
 }
 
 async fn receive(exchange: &mut Exchange, storage: &Storage) -> Result<Bytes, CallError> {
@@ -203,8 +215,10 @@ async fn receive(exchange: &mut Exchange, storage: &Storage) -> Result<Bytes, Ca
     while let Some(piece) = exchange.receive_payload(64 * 1024).await? {
         bytes.extend_from_slice(&piece);
         storage.state.lock().unwrap().received += piece.len() as u64;
-        if storage.fault() == Fault::BreaksOff {
-            return Err(CallError::Broken);
+        match storage.fault() {
+            Fault::BreaksOff => return Err(CallError::Broken),
+            Fault::HangsMidway => return std::future::pending().await,
+            _ => {}
         }
     }
     Ok(bytes.freeze())

@@ -64,6 +64,7 @@ async fn a_primary_that_is_gone_or_wrong_is_replaced() {
     let faults = [
         Fault::Dead,
         Fault::Hangs,
+        Fault::HangsMidway,
         Fault::HangsBeforeAcknowledging,
         Fault::Full,
         Fault::AcknowledgesOneCopy,
@@ -192,4 +193,34 @@ async fn a_source_that_fails_leaves_nothing_visible() {
     assert!(matches!(error, ClientError::Source(_)), "{error}");
     assert_eq!(error.kind(), ErrorKind::Local);
     assert_eq!(download(&client, "file").await.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+/// A22: whichever step a primary hangs or dies in, it is left within a second.
+#[tokio::test]
+async fn a_primary_that_hangs_at_any_step_costs_less_than_a_second() {
+    for fault in [Fault::Dead, Fault::Hangs, Fault::HangsMidway, Fault::HangsBeforeAcknowledging, Fault::WaitsForEver] {
+        let cluster = Cluster::with_storage_nodes(4);
+        let client = cluster.client_with(cluster.metadata.addresses(), ClientSettings::default());
+        upload(&client, "warm", 16 * CHUNK).await.unwrap();
+        match fault {
+            Fault::Dead => cluster.kill(NodeId(2)).await,
+            fault => cluster.set_fault(NodeId(2), fault),
+        }
+        let begun = Instant::now();
+        // One group, so that the node is met once.
+        upload(&client, "file", 16 * CHUNK).await.unwrap_or_else(|error| panic!("{fault:?}: {error}"));
+        // What else there is to do takes a moment on a busy machine.
+        assert!(begun.elapsed() < Duration::from_millis(2_500), "{fault:?}: {:?}", begun.elapsed());
+        assert_eq!(cluster.metadata.highest_epoch(), Epoch(2), "{fault:?}");
+        assert_eq!(download(&client, "file").await.unwrap(), content(16 * CHUNK), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn nodes_that_are_all_slow_are_not_changed_for_each_other() {
+    let cluster = Cluster::start();
+    cluster.storage.iter().for_each(|node| node.set_delay(Duration::from_millis(1_700)));
+    let client = cluster.client_with(cluster.metadata.addresses(), ClientSettings::default());
+    upload(&client, "file", 3 * CHUNK).await.unwrap();
+    assert_eq!(cluster.metadata.highest_epoch(), Epoch(1));
 }

@@ -132,8 +132,8 @@ impl Default for Counters {
 pub struct DirectoryRecord {
     pub parent: DirectoryId,
     pub component: String,
-    /// Bytes of the longest name that ever was below it, from behind its slash on: a bound, by which moving it is
-    /// refused where names could become too long without looking at any of them.
+    /// No name below it was ever longer, in bytes from behind its slash on: a bound that only grows, by which moving it
+    /// is refused where names could become too long, without looking at any of them.
     pub longest: u16,
 }
 

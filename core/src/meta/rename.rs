@@ -13,7 +13,7 @@ use crate::id::{DirectoryId, FileId};
 use crate::limit::NAME_BYTES_MAX;
 use crate::name::FileName;
 use crate::refusal::Refusal;
-use crate::wire::metadata::{MoveName, MovedName};
+use crate::wire::metadata::{FileInfo, MoveName, MovedName};
 
 /// Moves what has the one name to the other, once for each request id.
 pub fn move_name<V: View>(draft: &mut Draft<'_, V>, asked: &MoveName) -> Result<Outcome, Stop<V::Error>> {
@@ -26,8 +26,7 @@ pub fn move_name<V: View>(draft: &mut Draft<'_, V>, asked: &MoveName) -> Result<
     let moved = match tree::look(&draft.state, &asked.from).map_err(Stop::Failed)? {
         Place::File { parent, file } => {
             check_target(draft, &asked.to)?;
-            move_file(draft, asked, parent, file)?;
-            MovedName::File(file)
+            MovedName::File(move_file(draft, asked, parent, file)?)
         }
         Place::Directory { parent, directory } => {
             if is_below(&asked.to, &asked.from) {
@@ -39,7 +38,7 @@ pub fn move_name<V: View>(draft: &mut Draft<'_, V>, asked: &MoveName) -> Result<
         }
         Place::Free | Place::BelowFile => return Err(Refusal::NotFound.into()),
     };
-    request::keep(draft, asked.request, Answer::Moved(moved))?;
+    request::keep(draft, asked.request, Answer::Moved(moved.clone()))?;
     Ok(Outcome::Moved(moved))
 }
 
@@ -64,14 +63,16 @@ fn move_file<V: View>(
     asked: &MoveName,
     parent: DirectoryId,
     file: FileId,
-) -> Result<(), Stop<V::Error>> {
+) -> Result<FileInfo, Stop<V::Error>> {
     let own = key::file(file);
     let record: FileRecord = read_referred(&draft.state, &own).map_err(Stop::Failed)?;
     let committed = record.committed().ok_or_else(|| Stop::Failed(damaged::<FileRecord>(&own).into()))?;
     let directory = tree::link(draft, &asked.to, file)?;
+    let info = record.info(file, asked.to.clone(), committed.size);
     let committed = CommittedFile { directory, component: asked.to.base().to_owned(), ..committed.clone() };
     draft.put(own, &FileRecord { state: FileState::Committed(committed), ..record });
-    tree::unlink(draft, parent, asked.from.base())
+    tree::unlink(draft, parent, asked.from.base())?;
+    Ok(info)
 }
 
 fn move_directory<V: View>(

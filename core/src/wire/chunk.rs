@@ -4,7 +4,8 @@
 //! **A write** is one stream. The writer sends [`WriteChunk`] (or [`WriteReplica`]) and waits for a
 //! [`WriteAnswer`]. If that asks for the bytes, it sends exactly `length` bytes of payload and then a
 //! [`WriteTrailer`], and waits for the reply that is bound to its request. A stream that ends before its trailer is a
-//! failed write: nothing of it is kept.
+//! failed write: nothing of it is kept. While a primary waits for its disk or its replicas it gives a sign of life every
+//! [`SIGN_OF_LIFE_MS`](crate::limit::SIGN_OF_LIFE_MS), so that a slow disk is not taken for a node that is gone.
 //!
 //! **A read** is one stream. The node answers [`ReadChunk`] with a [`ReadAnswer`], the payload, and a
 //! [`ReadTrailer`]; a stream that ends before its trailer has failed.
@@ -29,6 +30,8 @@ pub struct WriteChunk {
     pub write_quorum: u8,
     /// The other nodes of the placement.
     pub replicas: Vec<NodeAddress>,
+    /// How long a replica that is needed may stand still before the write is given up.
+    pub patience_ms: u32,
 }
 
 /// Asks a replica to store a chunk that its primary forwards or catches up.
@@ -56,6 +59,8 @@ pub enum WriteAnswer {
         /// The checksum of what is held.
         checksum: Digest,
     },
+    /// Not known yet; the node is at it.
+    Waiting,
 }
 
 /// What follows the payload of a write.
@@ -63,6 +68,15 @@ pub enum WriteAnswer {
 pub struct WriteTrailer {
     /// The checksums of all that was sent.
     pub sums: ChunkSums,
+}
+
+/// What a primary says once it has asked for the payload, or has said that it holds the chunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum WriteReply {
+    /// The chunk is durable on enough nodes. Nothing follows.
+    Written(ChunkWritten),
+    /// It is not yet; the node is at it.
+    Waiting,
 }
 
 /// A chunk is durable on enough nodes.
@@ -144,7 +158,7 @@ pub struct HeldChunk {
 impl Request for WriteChunk {
     const SERVICE: Service = Service::Chunks;
     const METHOD: u8 = 1;
-    type Reply = ChunkWritten;
+    type Reply = WriteReply;
 }
 
 impl Request for ReadChunk {

@@ -1,7 +1,7 @@
 //! Whole nodes in one process, on real sockets and disks, driven by calls made by hand.
 
 use super::*;
-use crate::settings::{LogFilter, LogFormat, SNAPSHOT_ENTRIES_DEFAULT};
+use crate::settings::{LogFilter, LogFormat, MetricsListen, SNAPSHOT_ENTRIES_DEFAULT};
 use bytes::Bytes;
 use dfs_core::checksum::ChunkSums;
 use dfs_core::id::{ChunkId, ChunkIndex, GroupIndex, Role, UploadNonce};
@@ -10,7 +10,9 @@ use dfs_core::refusal::Refusal;
 use dfs_core::time::WallTime;
 use dfs_core::unit::ChunkSize;
 use dfs_core::wire::Request;
-use dfs_core::wire::chunk::{ChunkWritten, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer, WriteChunk, WriteTrailer};
+use dfs_core::wire::chunk::{
+    ChunkWritten, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer, WriteChunk, WriteReply, WriteTrailer,
+};
 use dfs_core::wire::metadata::{
     ChunkReport, CommitFile, CreateFile, FileInfo, GroupPage, GroupReport, ListNodes, LocateGroups, NodePage, WhoLeads,
 };
@@ -61,6 +63,7 @@ impl TestCluster {
             certificate: "unused".into(),
             key: "unused".into(),
             max_udp_payload: 6500,
+            metrics_listen: MetricsListen::Off,
             log_level: LogFilter::default(),
             log_format: LogFormat::default(),
         }
@@ -74,6 +77,7 @@ impl TestCluster {
             identity: self.identity(role, &node.to_string()),
             disk: Arc::new(dfs_actors::disk::directory::DirectoryDisk::open(&settings.data).unwrap()),
             stores: Arc::new(dfs_actors::key_value::fjall::FjallStores::new(stores)),
+            machine: None,
         };
         start(settings, environment).await.unwrap()
     }
@@ -167,6 +171,7 @@ impl TestClient {
             length: u32::try_from(length).unwrap(),
             write_quorum: group.write_quorum,
             replicas,
+            patience_ms: 5_000,
         };
         let to = Destination { address: primary.address, role: Role::Storage, node: Some(primary.node) };
         (CommitFile { file: created.file, nonce, size: length as u64, reports: Vec::new() }, request, to)
@@ -198,7 +203,11 @@ impl TestClient {
         assert_eq!(exchange.receive_message::<WriteAnswer>().await?, WriteAnswer::Send);
         exchange.send_payload(Bytes::copy_from_slice(content)).await?;
         exchange.send_message(&WriteTrailer { sums: ChunkSums::of(content) }).await?;
-        exchange.receive_message().await
+        loop {
+            if let WriteReply::Written(written) = exchange.receive_message().await? {
+                return Ok(written);
+            }
+        }
     }
 }
 
@@ -277,7 +286,12 @@ async fn a_write_is_refused_before_its_payload_flows_when_too_few_replicas_accep
         storage.remove(place).stop().await;
     }
     let mut exchange = client.peers.open(&to, Class::Bulk, &request, deadline()).await.unwrap();
-    let answer = exchange.receive_message::<WriteAnswer>().await;
+    let answer = loop {
+        match exchange.receive_message::<WriteAnswer>().await {
+            Ok(WriteAnswer::Waiting) => {}
+            answer => break answer,
+        }
+    };
     let Err(CallError::Refused(Refusal::TooFewCopies { needed: 2, durable: 0, failed })) = answer else {
         panic!("{answer:?}");
     };
@@ -290,4 +304,58 @@ async fn a_write_is_refused_before_its_payload_flows_when_too_few_replicas_accep
         node.stop().await;
     }
     metadata.stop().await;
+}
+
+/// The names of metrics in an expression or on a page, those of histograms without their endings.
+fn metric_names(text: &str) -> std::collections::BTreeSet<String> {
+    let words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+    // `dfs_actors` is a target of logs.
+    let ours = words.filter(|word| word.starts_with("dfs_") && *word != "dfs_actors" || word.starts_with("process_"));
+    let endings = ["_bucket", "_sum", "_count"];
+    ours.map(|word| endings.iter().find_map(|ending| word.strip_suffix(ending)).unwrap_or(word).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn every_metric_that_alarms_and_the_manual_name_exists() {
+    let (_cluster, metadata, storage, client) = TestCluster::serving().await;
+    let told = metadata.metrics().await + &storage[0].metrics().await;
+    let types: String = told.lines().filter(|line| line.starts_with("# TYPE ")).collect();
+    let there = metric_names(&types);
+    for (file, text) in [
+        ("docs/alarms.yml", include_str!("../../../docs/alarms.yml")),
+        ("docs/OPERATIONS.md", include_str!("../../../docs/OPERATIONS.md")),
+    ] {
+        let named = metric_names(text);
+        assert!(!named.is_empty(), "{file} names none");
+        let missing: Vec<_> = named.difference(&there).collect();
+        assert!(missing.is_empty(), "{file} names {missing:?}, which no node tells");
+    }
+    // A machine that is none of a simulated node's tells nothing of its process.
+    assert!(!told.contains("process_cpu_seconds_total ") && there.contains("dfs_requests_total"));
+    drop(client);
+}
+
+#[tokio::test]
+async fn what_is_done_is_counted_where_it_is_done() {
+    let (_cluster, metadata, storage, client) = TestCluster::serving().await;
+    let value = |page: &str, sample: &str| -> f64 {
+        let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {sample} in:\n{page}")).parse().unwrap()
+    };
+    let leader = "dfs_requests_total{service=\"namespace\",method=\"stat_file\",outcome=\"refused\"}";
+    let target = dfs_core::wire::metadata::FileTarget::Id(dfs_core::id::FileId(77));
+    let missing = client.call(&dfs_core::wire::metadata::StatFile { target }).await;
+    assert_eq!(missing.unwrap_err(), CallError::Refused(Refusal::NotFound));
+    let page = metadata.metrics().await;
+    assert_eq!(value(&page, leader), 1.0);
+    assert_eq!(value(&page, "dfs_raft_leads"), 1.0);
+    assert_eq!(value(&page, "dfs_storage_nodes{state=\"alive\"}"), 3.0);
+    assert!(value(&page, "dfs_raft_applied_index") >= 4.0, "initialised, and three registrations");
+    assert!(value(&page, "dfs_disk_operation_duration_seconds_count{operation=\"commit\"}") >= 4.0);
+    assert_eq!(value(&page, "dfs_permits_held{pool=\"namespace\"}"), 0.0);
+    assert!(value(&page, "dfs_connections{role=\"storage\"}") >= 3.0);
+    let page = storage[0].metrics().await;
+    assert!(value(&page, "dfs_beats_total{outcome=\"done\"}") >= 1.0);
+    assert_eq!(value(&page, "dfs_permits_limit{pool=\"primary_writes\"}"), 32.0);
+    assert_eq!(value(&page, "dfs_actor_running{actor=\"ChunkStoreActor\"}"), 1.0);
 }

@@ -1,7 +1,8 @@
 //! Values of settings: from TOML or from text, to the type that the setting has.
 
 use super::{
-    LogFilter, LogFormat, SNAPSHOT_ENTRIES_MAX, SNAPSHOT_ENTRIES_MIN, UDP_PAYLOAD_BYTES_MAX, UDP_PAYLOAD_BYTES_MIN,
+    LogFilter, LogFormat, MetricsListen, SNAPSHOT_ENTRIES_MAX, SNAPSHOT_ENTRIES_MIN, UDP_PAYLOAD_BYTES_MAX,
+    UDP_PAYLOAD_BYTES_MIN,
 };
 use dfs_core::id::NodeId;
 use dfs_core::unit::ByteCount;
@@ -107,6 +108,13 @@ pub fn udp_payload(value: &Value) -> Result<u16, Wrong> {
 pub fn snapshot_entries(value: &Value) -> Result<u64, Wrong> {
     let entries = value.number()?;
     if (SNAPSHOT_ENTRIES_MIN..=SNAPSHOT_ENTRIES_MAX).contains(&entries) { Ok(entries) } else { Err(Wrong) }
+}
+
+pub fn metrics_listen(value: &Value) -> Result<MetricsListen, Wrong> {
+    match value.text()? {
+        "off" => Ok(MetricsListen::Off),
+        text => parsed(text).map(MetricsListen::At),
+    }
 }
 
 pub fn log_filter(value: &Value) -> Result<LogFilter, Wrong> {

@@ -49,7 +49,8 @@ impl Member {
     pub async fn start(&mut self) -> Result<(), dfs_nodes::StartError> {
         let life = self.machine.boot();
         let identity = self.identity.clone();
-        let environment = Environment { world: life.world, identity, disk: life.disk, stores: life.stores };
+        let environment =
+            Environment { world: life.world, identity, disk: life.disk, stores: life.stores, machine: None };
         match dfs_nodes::start(self.settings.clone(), environment).await {
             Ok(node) => {
                 self.node = Some(node);

@@ -124,7 +124,9 @@ impl Case<'_> {
     fn worth_showing(&self, obstacle: usize) -> Vec<usize> {
         let found = |content| self.kept.iter().any(|place| self.calls[*place].outcome == Outcome::Found(content));
         let creates_what_is_found = |call: &Call| match call.operation {
-            Operation::Create { content } => call.outcome != Outcome::Failed && found(content),
+            Operation::Create { content } | Operation::Overwrite { content } => {
+                call.outcome != Outcome::Failed && found(content)
+            }
             _ => false,
         };
         let begin = self.kept.iter().map(|place| &self.calls[*place]).find(|call| ended(call, self.end));
@@ -141,7 +143,7 @@ impl Case<'_> {
 fn contents(calls: &[Call]) -> BTreeSet<u64> {
     let mut contents = BTreeSet::new();
     for call in calls {
-        if let Operation::Create { content } = call.operation {
+        if let Operation::Create { content } | Operation::Overwrite { content } = call.operation {
             contents.insert(content);
         }
         if let Outcome::Found(content) = call.outcome {

@@ -9,7 +9,8 @@
 //!   where it stood.
 //! - A call of unknown outcome is placed only directly before a call that does not fit without it: earlier it helps
 //!   nobody, and without need it need not have happened. Calls of unknown outcome that do the same stand for each
-//!   other, as do creates whose contents nobody is yet to find.
+//!   other, as do creates and overwrites whose contents nobody is yet to find. Where an unknown create does as well
+//!   as an unknown overwrite of the same content it is used first: the overwrite can do all that it can.
 //! - A configuration that used up more unknown calls than a failed one, and is otherwise the same, fails as well.
 
 use super::bits::Bits;
@@ -24,6 +25,8 @@ pub(super) type State = Option<u64>;
 enum Step {
     /// Puts a content where nothing was.
     Create(u64),
+    /// Puts a content there, whatever was.
+    Overwrite(u64),
     /// Takes away what was there.
     Delete,
     /// Shows this content.
@@ -41,20 +44,21 @@ impl Step {
             Step::Create(_) | Step::SeeNothing => state.is_none(),
             Step::Delete | Step::SeeSomething => state.is_some(),
             Step::SeeContent(content) => state == Some(content),
+            Step::Overwrite(_) => true,
         }
     }
 
     /// The state after it, where it fits.
     fn after(self, state: State) -> State {
         match self {
-            Step::Create(content) => Some(content),
+            Step::Create(content) | Step::Overwrite(content) => Some(content),
             Step::Delete => None,
             Step::SeeContent(_) | Step::SeeSomething | Step::SeeNothing => state,
         }
     }
 
     fn looks(self) -> bool {
-        !matches!(self, Step::Create(_) | Step::Delete)
+        !matches!(self, Step::Create(_) | Step::Overwrite(_) | Step::Delete)
     }
 }
 
@@ -125,6 +129,7 @@ impl Problem {
         for (place, call) in calls.iter().enumerate() {
             let write = match call.operation {
                 Operation::Create { content } => Some(Step::Create(content)),
+                Operation::Overwrite { content } => Some(Step::Overwrite(content)),
                 Operation::Delete => Some(Step::Delete),
                 Operation::Read | Operation::Stat | Operation::List => None,
             };
@@ -266,12 +271,17 @@ impl Problem {
         match step {
             Step::Create(_) | Step::SeeNothing => first(Step::Delete).map(|delete| vec![delete]).into_iter().collect(),
             Step::SeeContent(content) => {
-                let Some(create) = first(Step::Create(content)) else { return Vec::new() };
+                let (create, overwrite) = (first(Step::Create(content)), first(Step::Overwrite(content)));
                 match configuration.state {
-                    None => vec![vec![create]],
-                    Some(_) => first(Step::Delete).map(|delete| vec![delete, create]).into_iter().collect(),
+                    None => create.or(overwrite).map(|put| vec![put]).into_iter().collect(),
+                    Some(_) => {
+                        let behind_a_delete =
+                            first(Step::Delete).zip(create).map(|(delete, create)| vec![delete, create]);
+                        overwrite.map(|put| vec![put]).into_iter().chain(behind_a_delete).collect()
+                    }
                 }
             }
+            Step::Overwrite(_) => unreachable!("an overwrite fits whatever there is"),
             Step::Delete | Step::SeeSomething => {
                 let creates = (0..self.unknown.len()).filter(free);
                 self.creates_that_differ(configuration, creates, step).into_iter().map(|create| vec![create]).collect()
@@ -279,7 +289,7 @@ impl Problem {
         }
     }
 
-    /// Of these unknown calls, creates between which the rest of an order can tell. One whose content nobody is yet to
+    /// Of these unknown calls, creates and overwrites between which the rest of an order can tell. One whose content nobody is yet to
     /// find stands for all such; where the content is deleted at once, also for those that somebody is yet to find.
     fn creates_that_differ(
         &self,
@@ -290,10 +300,17 @@ impl Problem {
         let mut unseen = None;
         let mut seen = BTreeMap::new();
         for place in unknown {
-            let Step::Create(content) = self.unknown[place].step else { continue };
+            let (content, is_create) = match self.unknown[place].step {
+                Step::Create(content) => (content, true),
+                Step::Overwrite(content) => (content, false),
+                _ => continue,
+            };
             let found = self.found.get(&content).into_iter().flatten();
             if found.into_iter().any(|finder| !configuration.placed.has(*finder)) {
-                seen.entry(content).or_insert(place);
+                let known = seen.entry(content).or_insert(place);
+                if is_create && !matches!(self.unknown[*known].step, Step::Create(_)) {
+                    *known = place;
+                }
             } else {
                 unseen = unseen.or(Some(place));
             }

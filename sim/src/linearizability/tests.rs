@@ -28,6 +28,10 @@ fn create(content: u64) -> Operation {
     Operation::Create { content }
 }
 
+fn overwrite(content: u64) -> Operation {
+    Operation::Overwrite { content }
+}
+
 fn name() -> FileName {
     FileName::new("a/file").unwrap()
 }
@@ -179,6 +183,31 @@ fn an_unknown_create_may_be_hidden_by_the_delete_that_it_explains() {
 }
 
 #[test]
+fn an_overwrite_takes_the_place_of_whatever_is_there() {
+    accepted(&[
+        of(overwrite(1), Done, 0, 1),
+        of(overwrite(2), Done, 2, 3),
+        of(Read, Found(2), 4, 5),
+        of(create(3), Exists, 6, 7),
+    ]);
+    let lines = [of(overwrite(1), Done, 0, 1), of(overwrite(2), Done, 2, 3), of(Read, Found(1), 4, 5)];
+    assert_eq!(refused(&lines), (Read, Found(1), 3));
+    let lines = [of(create(1), Done, 0, 1), of(overwrite(2), Done, 2, 3), of(Read, Absent, 2, 4)];
+    assert_eq!(refused(&lines).0, Read, "it is never away while it is replaced");
+    assert_eq!(refused(&[of(overwrite(1), Exists, 0, 1)]), (overwrite(1), Exists, 1));
+}
+
+#[test]
+fn an_unknown_overwrite_may_show_late_but_then_it_stays() {
+    let late = [of(create(1), Done, 0, 1), of(overwrite(2), Unknown, 2, 3), of(Read, Found(1), 4, 5)];
+    let late = [&late[..], &[of(Read, Found(2), 6, 7)]].concat();
+    accepted(&late);
+    assert_eq!(refused(&[&late[..], &[of(Read, Found(1), 8, 9)]].concat()).1, Found(1));
+    accepted(&[&late[..], &[of(Delete, Done, 8, 9), of(Read, Absent, 10, 11)]].concat());
+    assert_eq!(refused(&[&late[..], &[of(Delete, Done, 8, 9), of(Read, Found(2), 10, 11)]].concat()).1, Found(2));
+}
+
+#[test]
 fn an_order_that_spares_unknown_calls_is_tried_after_one_that_used_them_up() {
     // Beginning with 1 uses up both unknown calls, and nothing is left that explains the last.
     accepted(&[
@@ -286,7 +315,8 @@ fn long_life(random: &mut Random, calls: u64, spread: u64) -> Vec<Line> {
     for number in 0..calls {
         let moment = spread + number * 10;
         let operation = match random.within(0..=5) {
-            0 | 1 => create(number),
+            0 => create(number),
+            1 => overwrite(number),
             2 => Delete,
             3 => List,
             _ => Read,
@@ -295,6 +325,7 @@ fn long_life(random: &mut Random, calls: u64, spread: u64) -> Vec<Line> {
         let unknown = random.chance(200_000);
         let outcome = match (operation, state) {
             (Operation::Create { .. }, Some(_)) => Exists,
+            (Operation::Overwrite { .. }, _) => Done,
             (Operation::Create { .. } | Delete, _) if !unknown && (operation != Delete || state.is_some()) => Done,
             (Delete, None) => NotFound,
             (List, Some(_)) => Present,
@@ -306,6 +337,7 @@ fn long_life(random: &mut Random, calls: u64, spread: u64) -> Vec<Line> {
         if !unknown || random.chance(500_000) {
             state = match operation {
                 Operation::Create { content } => state.or(Some(content)),
+                Operation::Overwrite { content } => Some(content),
                 Delete => None,
                 _ => state,
             };
@@ -326,7 +358,9 @@ fn long_lives_with_many_unknown_calls_are_judged_with_little_work() {
         // A read of something old: mostly impossible.
         let late = lines.iter().rposition(|line| matches!(line.outcome, Found(_))).unwrap();
         let early = lines.iter().position(|line| line.outcome == Done && line.operation != Delete).unwrap();
-        let Operation::Create { content } = lines[early].operation else { panic!("a create was looked for") };
+        let (Operation::Create { content } | Operation::Overwrite { content }) = lines[early].operation else {
+            panic!("a create was looked for")
+        };
         lines[late].outcome = Found(content);
         match check(&history(&lines)) {
             Ok(_) => {}

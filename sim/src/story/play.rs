@@ -44,6 +44,8 @@ pub(super) struct Telling<'t> {
     pub(super) judge: Work<'t>,
     /// Who was meant last.
     pub(super) it: Vec<NodeName>,
+    /// What was downloaded before it was cut off.
+    copies: BTreeMap<&'static str, Vec<u8>>,
 }
 
 impl Story {
@@ -76,7 +78,7 @@ impl Story {
         if !self.at_once {
             stage.until_whole(judge.user).await?;
         }
-        let telling = Telling { stage: &mut stage, network, work, judge, it: Vec::new() };
+        let telling = Telling { stage: &mut stage, network, work, judge, it: Vec::new(), copies: BTreeMap::new() };
         self.tell(telling, &somebody).await?;
         stage.heal().await?;
         stage.until_whole(judge.user).await?;
@@ -204,6 +206,15 @@ impl<'t> Telling<'t> {
             Step::Range(name, range) => {
                 let ended = self.work.read_range(&FileName::new(name)?, range).await?;
                 require(matches!(ended.outcome, Outcome::Found(_)), || ended.words.clone())
+            }
+            Step::CutOff(name, bytes) => {
+                let copy = self.work.read_beginning(&FileName::new(name)?, bytes).await?;
+                self.copies.insert(name, copy);
+                Ok(())
+            }
+            Step::GoOn(name) => {
+                let copy = self.copies.remove(name).ok_or_else(|| wrong(format!("{name} was not cut off")))?;
+                self.work.read_on(&FileName::new(name)?, copy).await
             }
             Step::Missing(name) => {
                 let ended = self.work.read(&FileName::new(name)?, false).await?;

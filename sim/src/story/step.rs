@@ -88,6 +88,10 @@ pub(super) enum Step {
     Readable(&'static str),
     /// These bytes of the file are read, every one right.
     Range(&'static str, ByteRange),
+    /// Downloads so many bytes of the file, and is cut off.
+    CutOff(&'static str, u64),
+    /// Goes on with what was cut off: all of the file is there, every byte right.
+    GoOn(&'static str),
     /// The file is not there.
     Missing(&'static str),
     /// The file is there, but cannot be read: the user is told these words.

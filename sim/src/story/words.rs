@@ -291,6 +291,18 @@ impl Story {
         self.then(Step::Range(name, ByteRange::From { first, last: Some(last) }))
     }
 
+    /// Downloads so many bytes of the file, and is cut off.
+    #[must_use]
+    pub fn cut_off_read(self, name: &'static str, bytes: u64) -> Story {
+        self.then(Step::CutOff(name, bytes))
+    }
+
+    /// Goes on with the download that was cut off: all of the file as it is now is there, every byte right.
+    #[must_use]
+    pub fn go_on_reading(self, name: &'static str) -> Story {
+        self.then(Step::GoOn(name))
+    }
+
     /// The file is not there.
     #[must_use]
     pub fn expect_missing(self, name: &'static str) -> Story {

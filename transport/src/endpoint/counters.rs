@@ -1,5 +1,7 @@
-//! Counters of what an endpoint refused to take from others.
+//! Counters of what an endpoint moves, whom it serves, and what it refused to take from others.
 
+use dfs_core::id::Role;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What an endpoint has refused since it was bound.
@@ -53,5 +55,58 @@ impl Counters {
             overloaded: read(&self.overloaded),
             silent: read(&self.silent),
         }
+    }
+}
+
+/// What went through an endpoint's socket, headers of QUIC included, those of UDP not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Traffic {
+    /// Bytes sent.
+    pub sent_bytes: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+}
+
+/// Counts what goes through a socket.
+#[derive(Debug, Default)]
+pub(super) struct TrafficCounters {
+    pub(super) sent_bytes: AtomicU64,
+    pub(super) received_bytes: AtomicU64,
+}
+
+impl TrafficCounters {
+    pub(super) fn snapshot(&self) -> Traffic {
+        Traffic {
+            sent_bytes: self.sent_bytes.load(Ordering::Relaxed),
+            received_bytes: self.received_bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Connections of others that are served now, by their role.
+#[derive(Debug, Default)]
+pub(super) struct Served([AtomicU64; Role::ALL.len()]);
+
+impl Served {
+    /// Counts a connection while what is returned lives.
+    pub(super) fn enter(self: &Arc<Self>, role: Role) -> ServedGuard {
+        self.0[role as usize].fetch_add(1, Ordering::Relaxed);
+        ServedGuard { served: self.clone(), role }
+    }
+
+    pub(super) fn count(&self, role: Role) -> u64 {
+        self.0[role as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// One connection that is served.
+pub(super) struct ServedGuard {
+    served: Arc<Served>,
+    role: Role,
+}
+
+impl Drop for ServedGuard {
+    fn drop(&mut self) {
+        self.served.0[self.role as usize].fetch_sub(1, Ordering::Relaxed);
     }
 }

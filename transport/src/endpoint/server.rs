@@ -114,6 +114,7 @@ async fn serve_connection(
     drop(handshake);
     connection.set_max_concurrent_bi_streams(streams_max(hello.class));
     tracing::debug!(%peer, %address, build = hello.build, "accepted a connection");
+    let _served = shared.served.enter(peer.role);
     let scope = shared.world().scope.clone();
     let session = Arc::new(Session { shared, bounds, dispatch, peer, address, hello });
     let ending = loop {

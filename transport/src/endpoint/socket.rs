@@ -1,14 +1,16 @@
-//! A socket that sends what quinn hands it, however much that is.
+//! A socket that sends what quinn hands it, however much that is, and counts what goes through.
 //!
 //! quinn puts up to ten packets into one send. With packets above 6553 bytes that is more than the 64 KiB which the
 //! kernel takes; quinn would hide the error, lose the packets and shrink the path's MTU for a minute.
 
+use super::counters::TrafficCounters;
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, UdpPoller};
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 /// Bytes that one send takes at most: 64 KiB − 1 with the headers of IP (version 4, the stricter) and UDP.
@@ -16,17 +18,26 @@ const SEND_BYTES_MAX: usize = 65_507;
 
 /// Splits a send that is too large for the kernel.
 #[derive(Debug)]
-pub(super) struct SplittingSocket(Arc<dyn AsyncUdpSocket>);
+pub(super) struct SplittingSocket {
+    socket: Arc<dyn AsyncUdpSocket>,
+    traffic: Arc<TrafficCounters>,
+}
 
 impl SplittingSocket {
-    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>) -> SplittingSocket {
-        SplittingSocket(socket)
+    pub(super) fn new(socket: Arc<dyn AsyncUdpSocket>, traffic: Arc<TrafficCounters>) -> SplittingSocket {
+        SplittingSocket { socket, traffic }
+    }
+
+    fn send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.socket.try_send(transmit)?;
+        self.traffic.sent_bytes.fetch_add(transmit.contents.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 }
 
 impl AsyncUdpSocket for SplittingSocket {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        self.0.clone().create_io_poller()
+        self.socket.clone().create_io_poller()
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
@@ -37,9 +48,9 @@ impl AsyncUdpSocket for SplittingSocket {
                 transmit
                     .contents
                     .chunks(at_once)
-                    .try_for_each(|contents| self.0.try_send(&Transmit { contents, ..transmit.clone() }))
+                    .try_for_each(|contents| self.send(&Transmit { contents, ..transmit.clone() }))
             }
-            _ => self.0.try_send(transmit),
+            _ => self.send(transmit),
         }
     }
 
@@ -49,23 +60,28 @@ impl AsyncUdpSocket for SplittingSocket {
         buffers: &mut [IoSliceMut<'_>],
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_recv(cx, buffers, meta)
+        let received = self.socket.poll_recv(cx, buffers, meta);
+        if let Poll::Ready(Ok(count)) = &received {
+            let bytes: usize = meta.iter().take(*count).map(|datagrams| datagrams.len).sum();
+            self.traffic.received_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        received
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.0.max_transmit_segments()
+        self.socket.max_transmit_segments()
     }
 
     fn max_receive_segments(&self) -> usize {
-        self.0.max_receive_segments()
+        self.socket.max_receive_segments()
     }
 
     fn may_fragment(&self) -> bool {
-        self.0.may_fragment()
+        self.socket.may_fragment()
     }
 }
 
@@ -108,7 +124,9 @@ mod tests {
         let contents = vec![0; bytes];
         let destination = (Ipv4Addr::LOCALHOST, 2).into();
         let transmit = Transmit { destination, ecn: None, contents: &contents, segment_size, src_ip: None };
-        SplittingSocket::new(recorder.clone()).try_send(&transmit).unwrap();
+        let traffic = Arc::new(TrafficCounters::default());
+        SplittingSocket::new(recorder.clone(), traffic.clone()).try_send(&transmit).unwrap();
+        assert_eq!(traffic.snapshot().sent_bytes, bytes as u64);
         let sends = recorder.0.lock().unwrap();
         sends.clone()
     }

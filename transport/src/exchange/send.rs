@@ -1,5 +1,6 @@
 //! The sending half of an exchange.
 
+use super::outcome::{Outcome, Probe};
 use super::timer::Timer;
 use super::{CallError, REFUSAL_WAIT};
 use crate::frame::{self, FrameKind};
@@ -41,11 +42,13 @@ pub struct SendHalf {
     /// Set while a write is under way: if it is cancelled or fails, the stream holds a part of it.
     torn: bool,
     finished: bool,
+    /// Who wants to know how it ends.
+    probe: Option<Probe>,
 }
 
 impl SendHalf {
     pub(super) fn new(stream: quinn::SendStream, deadline: Instant, message_max: usize) -> SendHalf {
-        SendHalf { stream, timer: Timer::new(deadline), message_max, torn: false, finished: false }
+        SendHalf { stream, timer: Timer::new(deadline), message_max, torn: false, finished: false, probe: None }
     }
 
     /// Sends a message.
@@ -69,6 +72,7 @@ impl SendHalf {
     /// # Errors
     /// The peer does not learn of the refusal, but that the exchange has failed.
     pub async fn refuse(mut self, refusal: Refusal) -> Result<(), CallError> {
+        self.probe.iter().for_each(|probe| probe.refused(&refusal));
         // The deadline may be the very reason of the refusal.
         self.timer.set_deadline(self.timer.deadline().max(Instant::now() + REFUSAL_WAIT));
         let frame = frame::encode_frame(FrameKind::Refusal, &refusal, self.message_max);
@@ -86,7 +90,13 @@ impl SendHalf {
         }
         self.stream.finish().map_err(|_| CallError::Broken)?;
         self.finished = true;
+        self.probe.iter().for_each(|probe| probe.ended(Outcome::Done));
         Ok(())
+    }
+
+    /// Tells from now on how this half ends.
+    pub fn probe(&mut self) -> Probe {
+        self.probe.get_or_insert_default().clone()
     }
 
     /// Moves the deadline.

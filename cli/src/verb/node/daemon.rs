@@ -95,6 +95,7 @@ fn unusable(error: EnvironmentError) -> Failure {
     let exit = match &error {
         EnvironmentError::Settings(_) => Exit::Usage,
         EnvironmentError::Identity(_) | EnvironmentError::Data { .. } => Exit::LocalFile,
+        EnvironmentError::Metrics { .. } => Exit::Failure,
     };
     Failure::new(exit, error)
 }

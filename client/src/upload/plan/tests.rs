@@ -5,7 +5,11 @@ use dfs_core::refusal::Refusal;
 use dfs_transport::exchange::CallError;
 use dfs_transport::world::World;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Patience = Patience {
+    with_group: Duration::from_secs(30),
+    with_node_first: Duration::from_millis(750),
+    with_node_most: Duration::from_secs(5),
+};
 
 fn node(id: u64) -> NodeAddress {
     NodeAddress { node: NodeId(id), address: ([127, 0, 0, 1], 7000 + u16::try_from(id).unwrap()).into() }
@@ -155,7 +159,7 @@ async fn a_busy_primary_is_tried_again_later_but_not_for_ever() {
     }
     let (_, sends, _) = steps(&mut plan, now);
     fail(&mut plan, &sends[0], TransferFailure::Call(CallError::Refused(Refusal::Overloaded)), now).unwrap();
-    let (placements, _, _) = steps(&mut plan, now + PATIENCE);
+    let (placements, _, _) = steps(&mut plan, now + PATIENCE.with_group);
     assert_eq!(placements[0].epoch, Epoch(2));
 }
 
@@ -178,7 +182,7 @@ async fn a_group_that_never_succeeds_fails_the_upload_in_bounded_time() {
         }
     };
     assert!(matches!(error, ClientError::ChunkUnwritable { .. }));
-    assert!(now - start < PATIENCE + Duration::from_secs(2));
+    assert!(now - start < PATIENCE.with_group + Duration::from_secs(2));
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,4 +291,58 @@ async fn a_chunk_with_other_bytes_is_sent_again_under_another_epoch() {
     assert!(!plan.is_complete());
     sends.iter().for_each(|send| plan.handle_written(send, written()));
     assert!(plan.is_complete() && plan.groups.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_with_a_node_doubles_with_each_vain_placement_and_starts_again_with_success() {
+    let mut now = Instant::now();
+    let mut plan = plan(None, 1);
+    plan.handle_cut(ChunkIndex(0), 10);
+    plan.handle_cut(ChunkIndex(1), 10);
+    let mut seen = Vec::new();
+    while seen.len() < 5 {
+        let (placements, sends, until) = steps(&mut plan, now);
+        if let Some(request) = placements.first() {
+            plan.handle_placed(placement(0, request.epoch.0, &[1, 2, 3])).unwrap();
+        } else if let Some(send) = sends.first() {
+            assert_eq!(u128::from(send.request.patience_ms), send.patience.as_millis());
+            seen.push(send.request.patience_ms);
+            match seen.len() {
+                5 => plan.handle_written(send, written()),
+                _ => drop(fail(&mut plan, send, TransferFailure::Stalled, now).unwrap()),
+            }
+        } else {
+            now = until.expect("there is something to wait for");
+        }
+    }
+    assert_eq!(seen, [750, 1500, 3000, 5000, 5000]);
+    let (_, sends, _) = steps(&mut plan, now);
+    assert_eq!(sends[0].request.patience_ms, 750);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_failed_in_one_group_is_not_met_again_in_the_next() {
+    let now = Instant::now();
+    let mut plan = plan(Some(48), 32);
+    (0..18).for_each(|index| plan.handle_cut(ChunkIndex(index), 10));
+    let (placements, sends, _) = steps(&mut plan, now);
+    assert_eq!((placements.len(), placements[0].group), (1, GroupIndex(1)));
+    plan.handle_placed(placement(1, 1, &[2, 1, 4])).unwrap();
+    let (placements, more, _) = steps(&mut plan, now);
+    plan.handle_placed(placement(2, 1, &[3, 4, 5])).unwrap();
+    assert_eq!((placements[0].group, more.len()), (GroupIndex(2), 2));
+    // Chunk 0 finds node 1 dead; chunk 17 of the next group is on its way there.
+    let stopped = fail(&mut plan, &sends[0], TransferFailure::Stalled, now).unwrap();
+    assert!(stopped.contains(&ChunkIndex(17)) && !stopped.contains(&ChunkIndex(16)), "{stopped:?}");
+    for send in sends.iter().chain(&more).filter(|send| send.primary.node != NodeId(1)) {
+        plan.handle_written(send, written());
+    }
+    let (mut asked, mut first) = (Vec::new(), steps(&mut plan, now));
+    while let Some(request) = first.0.pop() {
+        asked.push((request.group.0, request.epoch.0));
+        plan.handle_placed(placement(request.group.0, request.epoch.0, &[2, 3, 4])).unwrap();
+        first = steps(&mut plan, now);
+    }
+    // The last group does not have the node.
+    assert_eq!(asked, [(0, 2), (1, 2)]);
 }

@@ -271,8 +271,11 @@ impl Model {
             self.uploads.get_mut(&version.0).unwrap().name = FileName::new(name.clone()).unwrap();
             self.visible.insert(name, version);
         }
-        let moved = file.map_or(MovedName::Directory, MovedName::File);
-        self.answers.insert(request.request, (self.now, Answer::Moved(moved)));
+        let moved = match file {
+            Some(file) => MovedName::File(self.info(file, self.visible[to].1)),
+            None => MovedName::Directory,
+        };
+        self.answers.insert(request.request, (self.now, Answer::Moved(moved.clone())));
         Ok(moved)
     }
 

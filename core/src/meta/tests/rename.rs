@@ -10,8 +10,8 @@ fn a_file_gets_another_name_and_keeps_everything_else() {
     let mut machine = Machine::with_nodes(3);
     let before = machine.upload("a/b/c", 2);
     let groups = machine.locate(before.file);
-    assert_eq!(machine.rename(1, "a/b/c", "a/d"), Ok(MovedName::File(before.file)));
     let after = FileInfo { name: name("a/d"), ..before.clone() };
+    assert_eq!(machine.rename(1, "a/b/c", "a/d"), Ok(MovedName::File(after.clone())));
     assert_eq!(machine.stat("a/d"), Ok(after.clone()));
     assert_eq!(stat(&machine.state, &FileTarget::Id(before.file)).unwrap(), Ok(after));
     assert_eq!(machine.stat("a/b/c"), Err(Refusal::NotFound));
@@ -105,10 +105,10 @@ fn what_cannot_be_moved_there_stays_where_it_is() {
 #[test]
 fn a_repeated_move_is_not_done_again() {
     let mut machine = Machine::with_nodes(3);
-    let file = machine.upload("a", 0).file;
+    let moved = FileInfo { name: name("b"), ..machine.upload("a", 0) };
     let request = MoveName { request: RequestId(1), first_tried: ClusterTime(0), from: name("a"), to: name("b") };
     let command = Command::Move { request };
-    let done = Ok(Outcome::Moved(MovedName::File(file)));
+    let done = Ok(Outcome::Moved(MovedName::File(moved)));
     assert_eq!(machine.apply(command.clone()), done);
     let other = machine.upload("a", 1);
     assert_eq!(machine.apply(command.clone()), done);
@@ -194,7 +194,8 @@ proptest! {
                 machine.commit(commit_request(created.file, nonce, 0, vec![])).unwrap();
             }
         }
-        let mut longest = machine.names().iter().map(String::len).max().unwrap_or(0);
+        // What bounds can have added up to: those of names that have gone move with their directories.
+        let mut bound = machine.names().iter().map(String::len).max().unwrap_or(0);
         for ((pick, depth, to), request) in moves.iter().zip(1..) {
             let names = machine.names();
             let Some(from) = names.get(pick.index(names.len().max(1))) else { break };
@@ -205,9 +206,9 @@ proptest! {
             match machine.rename(request, &from, &to) {
                 Ok(_) => {
                     prop_assert!(needed <= NAME_BYTES_MAX);
-                    longest = longest.max(needed);
+                    bound += to.len() + 1;
                 }
-                Err(Refusal::NameTooLong) => prop_assert!(to.len() + 1 + longest > NAME_BYTES_MAX),
+                Err(Refusal::NameTooLong) => prop_assert!(to.len() + 1 + bound > NAME_BYTES_MAX),
                 Err(refusal) => prop_assert!(matches!(refusal, Refusal::NameExists | Refusal::NameConflict)),
             }
             // Listing walks every directory, and a look by id walks back up.

@@ -1,10 +1,12 @@
 //! The cluster and its nodes.
 
 use crate::id::{ClusterId, Incarnation, NodeId, RequestId, Role, StoreId};
+use crate::liveness::Transition;
 use crate::settings::{ClusterSettings, SettingChange};
 use crate::time::ClusterTime;
 use crate::wire::{NodeAddress, Request, Service};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
 /// Asks a metadata node who leads, and what time the cluster has. Every metadata node answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +113,13 @@ pub struct StorageLoad {
     pub pending_copies: u64,
 }
 
+/// Asks the leader how a storage node's health has changed since it leads: the newest changes, oldest first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeHistory {
+    /// The node.
+    pub node: NodeId,
+}
+
 /// Asks the leader how the cluster is, on one screen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterStatus {}
@@ -152,6 +161,8 @@ pub struct ClusterSummary {
     pub available_bytes: u64,
     /// Copies of a chunk where an upload does not say otherwise.
     pub replication: u8,
+    /// Copies that the storage nodes that beat owe to others.
+    pub pending_copies: u64,
 }
 
 /// Asks the leader for the settings of the cluster.
@@ -187,6 +198,47 @@ pub struct NodeDescription {
     pub ready: bool,
     /// Restarts of actors since the process began.
     pub actor_restarts: u64,
+    /// Milliseconds since it began to start.
+    pub uptime_ms: u64,
+    /// Its actors, in the order of starting.
+    pub actors: Vec<ActorInfo>,
+    /// What its process has used, where the machine tells.
+    pub process: Option<ProcessUsage>,
+    /// Where it tells metrics, if it does.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// One actor of a node, as its supervisor knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorInfo {
+    /// Its name.
+    pub name: String,
+    /// Whether it runs.
+    pub running: bool,
+    /// How often it was restarted because it failed itself.
+    pub restarts: u64,
+    /// How it failed last.
+    pub last_failure: Option<ActorFailure>,
+}
+
+/// How an actor failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorFailure {
+    /// Milliseconds since then.
+    pub ago_ms: u64,
+    /// What it said, on one line.
+    pub reason: String,
+}
+
+/// What a process has used of its machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ProcessUsage {
+    /// Time on a processor, of all threads together, in milliseconds.
+    pub cpu_ms: u64,
+    /// Bytes of memory that it has now.
+    pub resident_bytes: u64,
+    /// The most that it ever had.
+    pub resident_peak_bytes: u64,
 }
 
 impl Request for WhoLeads {
@@ -217,6 +269,12 @@ impl Request for ChangeSettings {
     const SERVICE: Service = Service::Namespace;
     const METHOD: u8 = 13;
     type Reply = ClusterSettings;
+}
+
+impl Request for NodeHistory {
+    const SERVICE: Service = Service::Namespace;
+    const METHOD: u8 = 18;
+    type Reply = Vec<Transition>;
 }
 
 impl Request for DescribeNode {

@@ -140,10 +140,10 @@ pub struct MoveName {
 }
 
 /// What was moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MovedName {
-    /// This version.
-    File(FileId),
+    /// This file, with its new name.
+    File(FileInfo),
     /// A directory.
     Directory,
 }

@@ -33,6 +33,7 @@ enum Fate {
 fn planned() -> impl Strategy<Value = Planned> {
     let operation = prop_oneof![
         3 => (0..3_u64).prop_map(|content| Operation::Create { content }),
+        2 => (0..3_u64).prop_map(|content| Operation::Overwrite { content }),
         2 => Just(Operation::Delete),
         2 => Just(Operation::Read),
         1 => Just(Operation::Stat),
@@ -76,7 +77,9 @@ pub(super) fn nonsense(calls_max: usize) -> impl Strategy<Value = Vec<Line>> {
 
 fn outcomes(operation: Operation) -> Vec<Outcome> {
     match operation {
-        Operation::Create { .. } => vec![Outcome::Done, Outcome::Exists, Outcome::Unknown],
+        Operation::Create { .. } | Operation::Overwrite { .. } => {
+            vec![Outcome::Done, Outcome::Exists, Outcome::Unknown]
+        }
         Operation::Delete => vec![Outcome::Done, Outcome::NotFound, Outcome::Unknown],
         Operation::Read | Operation::Stat | Operation::List => {
             let found = (0..=3).map(Outcome::Found);
@@ -113,6 +116,8 @@ fn happen(operation: Operation, state: Option<u64>, vague: bool) -> (Option<u64>
     match (operation, state) {
         (Operation::Create { content }, None) => (Some(content), Outcome::Done),
         (Operation::Create { .. }, Some(_)) => (state, Outcome::Exists),
+        (Operation::Overwrite { .. }, Some(_)) if vague => (state, Outcome::Exists),
+        (Operation::Overwrite { content }, _) => (Some(content), Outcome::Done),
         (Operation::Delete, Some(_)) => (None, Outcome::Done),
         (Operation::Delete, None) => (None, Outcome::NotFound),
         (_, None) => (state, Outcome::Absent),

@@ -36,6 +36,8 @@ pub(super) fn step(state: State, call: &Call) -> Option<State> {
         (Operation::Create { content }, Outcome::Done) => state.is_none().then_some(Some(content)),
         (Operation::Create { .. }, Outcome::Exists) => state.is_some().then_some(state),
         (Operation::Create { content }, Outcome::Unknown) => Some(state.or(Some(content))),
+        (Operation::Overwrite { content }, Outcome::Done | Outcome::Unknown) => Some(Some(content)),
+        (Operation::Overwrite { .. }, Outcome::Exists) => state.is_some().then_some(state),
         (Operation::Delete, Outcome::Done) => state.is_some().then_some(None),
         (Operation::Delete, Outcome::NotFound) => state.is_none().then_some(None),
         (Operation::Delete, Outcome::Unknown) => Some(None),

@@ -9,6 +9,7 @@ pub(super) fn all() -> Vec<Story> {
         replica_slow(),
         replica_corrupt(),
         range_of_rotten_copies(),
+        cut_off(),
         replica_dies(),
         replica_hangs(),
         one_bad_node(),
@@ -79,6 +80,23 @@ fn range_of_rotten_copies() -> Story {
         .expect_range("a", end - 1, end - 1)
 }
 
+fn cut_off() -> Story {
+    story("cut-off-download", "A download that was cut off goes on, and never mixes two files (8, 13).", 3, 3)
+        .upload("a", mib(2) + 5)
+        .expect_copies("a", 3)
+        .cut_off_read("a", kib(700))
+        .crash(storage(1))
+        .rot("a", 12, storage(2))
+        .go_on_reading("a")
+        .start(storage(1))
+        .cut_off_read("a", mib(2) + 5)
+        .go_on_reading("a")
+        .cut_off_read("a", kib(700))
+        .delete("a")
+        .upload("a", mib(1))
+        .go_on_reading("a")
+}
+
 fn replica_dies() -> Story {
     story("replica-dies", "A replica that dies in the middle of a download is replaced (26).", 3, 3)
         .upload("a", mib(3))
@@ -118,8 +136,10 @@ fn one_bad_node() -> Story {
         (1, FaultKind::SlowLink),
         (2, FaultKind::Unplug),
         (3, FaultKind::Crash),
+        (1, FaultKind::BadLink),
     ];
-    ailments.into_iter().fold(story, |story, (node, ailment)| {
+    let muted = story.silence(storage(2)).expect_readable("a").within(seconds(1)).hear(storage(2)).wait(seconds(16));
+    ailments.into_iter().fold(muted, |story, (node, ailment)| {
         story
             .fault(ailment, storage(node))
             .expect_readable("a")

@@ -78,7 +78,7 @@ fn dying_primary() -> Story {
         .wait(milliseconds(100))
         .cut_power(holder("first", 0, 0))
         .finish("a")
-        .within(seconds(10))
+        .within(seconds(3))
         .expect_readable("a")
 }
 
@@ -89,7 +89,7 @@ fn hanging_primary() -> Story {
         .wait(milliseconds(100))
         .pause(holder("first", 0, 0))
         .finish("a")
-        .within(seconds(30))
+        .within(seconds(3))
         .expect_readable("a")
         .mend(it())
 }

@@ -1,0 +1,68 @@
+//! What a node tells operators.
+
+use crate::cluster::{Cluster, executable, wait_until};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// What is answered at the metrics port of a node.
+fn ask(address: &str, request: &str) -> String {
+    let mut connection = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
+    connection.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+    connection.write_all(request.as_bytes()).expect("a request");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
+fn metrics(address: &str) -> String {
+    ask(address, "GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n")
+}
+
+fn value(page: &str, sample: &str) -> f64 {
+    let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {sample} in:\n{page}")).parse().expect("a number")
+}
+
+#[test]
+fn every_node_tells_its_metrics_on_loopback_and_survives_what_is_no_http() {
+    let cluster = Cluster::start(1, 1);
+    cluster.put("counted", &[7; 100_000]);
+    let nodes: serde_json::Value =
+        serde_json::from_str(&cluster.launcher(&["status", "--json"]).succeeds().out).expect("JSON");
+    let address = |name: &str| {
+        let nodes = nodes["nodes"].as_array().expect("nodes");
+        let node = nodes.iter().find(|node| node["name"] == name).expect("the node");
+        node["address"].as_str().expect("an address").to_owned()
+    };
+    let (metadata, storage) = (address("metadata-1"), address("storage-1"));
+    for garbage in ["\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "\u{0}\u{1}\u{2}\r\n\r\n"] {
+        assert!(ask(&storage, garbage).starts_with("HTTP/1.1 4"), "{garbage:?}");
+    }
+    let page = metrics(&storage);
+    let written = "dfs_requests_total{service=\"chunks\",method=\"write_chunk\",outcome=\"done\"}";
+    assert_eq!(value(&page, written), 1.0);
+    assert!(value(&page, "dfs_disk_bytes_total{operation=\"write\"}") >= 100_000.0);
+    assert!(value(&page, "dfs_network_bytes_total{direction=\"received\"}") >= 100_000.0);
+    assert!(value(&page, "process_cpu_seconds_total") > 0.0);
+    assert!(value(&page, "process_resident_memory_bytes") > 1_000_000.0);
+    wait_until("the leader counts the storage node", || {
+        value(&metrics(&metadata), "dfs_storage_nodes{state=\"alive\"}") == 1.0
+    });
+    assert_eq!(value(&metrics(&metadata), "dfs_files"), 1.0);
+}
+
+/// A65: an address that is taken is told with its key, and nothing listens where none is wanted.
+#[test]
+fn an_address_for_metrics_that_was_set_must_be_free() {
+    let cluster = Cluster::start(1, 1);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = taken.local_addr().expect("its address").to_string();
+    cluster.launcher(&["stop", "storage-1"]).succeeds();
+    let node = cluster.path().join("nodes/storage-1");
+    let mut command = executable();
+    command.current_dir(&node).args(["node", "storage", "--config", "node.toml", "--metrics-listen", &taken]);
+    let ran = crate::cluster::Ran::of(command);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains(&taken) && ran.err.contains("metrics_listen"), "{}", ran.err);
+}

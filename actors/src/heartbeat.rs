@@ -185,8 +185,7 @@ impl HeartbeatState {
             receipts: self.receipts.iter().take(RECEIPTS_PER_BEAT_MAX).cloned().collect(),
             leaving,
         };
-        let me = me.clone();
-        let beats = self.arguments.beats.clone();
+        let (me, beats) = (me.clone(), self.arguments.beats.clone());
         let call = async move {
             let began = Instant::now();
             let outcome = link.call(&request, began + CALL_WITHIN).await;

@@ -2,7 +2,8 @@
 
 use crate::fault::FaultKind;
 use crate::story::{
-    Story, all_metadata, all_storage, holder, it, kib, leader, metadata, mib, milliseconds, seconds, storage, story,
+    Story, all_metadata, all_storage, holder, it, kib, leader, metadata, mib, milliseconds, non_holder, seconds,
+    storage, story,
 };
 use dfs_core::wire::metadata::Health;
 
@@ -141,9 +142,12 @@ fn target_dies() -> Story {
         story("target-dies", "Nodes lose power while repair copies to them: nothing counts that is not there.", 3, 6)
             .upload("a", mib(2))
             .expect_copies("a", 3)
-            .fault(FaultKind::SlowDisk, all_storage())
             .cut_power(holder("a", 0, 0))
-            .wait(milliseconds(29_600));
+            .wait(seconds(26))
+            .fault(FaultKind::SlowDisk, all_storage())
+            .cut_power(non_holder("a"))
+            .wait(seconds(15))
+            .start(it());
     let told = [(400_u64, 1), (450, 2), (500, 3), (550, 4)].into_iter().fold(told, |told, (moment, id)| {
         told.wait(milliseconds(moment)).cut_power(storage(id)).wait(milliseconds(600)).start(it())
     });

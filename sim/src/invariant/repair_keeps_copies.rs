@@ -74,7 +74,8 @@ mod tests {
         assert!(!holds(&[1, 2, 3], &[1, 2], &[]), "gone");
         assert!(holds(&[1, 2, 3], &[1, 2], &[3]), "destroyed");
         assert!(!holds(&[1, 2, 3], &[1, 2], &[2]), "another was destroyed");
-        assert!(!holds(&[1, 2], &[4], &[1]), "one was destroyed and another is gone");
+        assert!(holds(&[1, 2], &[4], &[1]), "one was destroyed, the other swapped");
+        assert!(!holds(&[1, 2, 3], &[4], &[1]), "one was destroyed and another is gone");
         assert!(holds(&[1, 2, 3, 4], &[1, 2, 3], &[]), "enough are left");
     }
 }

@@ -81,6 +81,9 @@ pub enum StoreError {
     /// The record is not what was written.
     #[error("the store's copy of this chunk is damaged")]
     Damaged,
+    /// The disk does not give the record's bytes: whether they are what was written is unknown.
+    #[error("the disk cannot read the store's copy of this chunk ({0})")]
+    Unreadable(io::ErrorKind),
     /// Another writer has the chunk and epoch.
     #[error("another writer is writing this chunk")]
     WriteInProgress,
@@ -133,6 +136,7 @@ impl From<StoreError> for Refusal {
         match error {
             StoreError::Missing => Refusal::ChunkMissing,
             StoreError::Damaged => Refusal::ChunkDamaged,
+            StoreError::Unreadable(_) => Refusal::ChunkUnreadable,
             StoreError::WriteInProgress => Refusal::WriteInProgress,
             StoreError::WrongLength | StoreError::BadSums => Refusal::Malformed,
             StoreError::Full => Refusal::StoreFull,
@@ -231,7 +235,7 @@ impl ChunkStore {
     /// Begins to read a chunk.
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::Damaged`].
+    /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::Unreadable`].
     pub async fn read(&self, chunk: ChunkId, epoch: Epoch) -> Result<ChunkReader, StoreError> {
         if self.engine.closed.load(Ordering::Acquire) {
             return Err(StoreError::Stopping);

@@ -144,6 +144,9 @@ pub enum Refusal {
     /// A directory was to be moved to where a name below it could be too long.
     #[error("a name below the directory would be longer than {NAME_BYTES_MAX} bytes there")]
     NameTooLong,
+    /// The node's disk cannot read its copy of this chunk now, which says nothing about what the copy is.
+    #[error("the node's disk cannot read its copy of this chunk")]
+    ChunkUnreadable,
 }
 
 impl Refusal {
@@ -180,6 +183,7 @@ impl Refusal {
             | Refusal::OutcomeUnknown
             | Refusal::ChunkMissing
             | Refusal::ChunkDamaged
+            | Refusal::ChunkUnreadable
             | Refusal::ChecksumMismatch
             | Refusal::ConflictingContent
             | Refusal::Settings(_)

@@ -6,11 +6,12 @@ use super::StoreError;
 use super::buffer::BUFFER_BYTES;
 use super::engine::Engine;
 use super::index::Location;
-use super::record::{RecordKey, Trailer};
+use super::record::{Position, RecordKey, Trailer};
 use super::segment::Segment;
 use bytes::Bytes;
 use dfs_core::checksum::{ChunkSums, block_count};
 use dfs_core::limit::BLOCK_BYTES;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -44,7 +45,8 @@ impl ChunkReader {
             tracing::error!(%key, ?location.position, why, "a chunk is damaged");
             StoreError::Damaged
         };
-        let segment = engine.segments.get(location.position.segment).map_err(|error| damaged(&error.to_string()))?;
+        let segment = engine.segments.get(location.position.segment);
+        let segment = segment.map_err(|error| unreadable(&key, location.position, &error))?;
         let small = layout.payload_length <= SMALL_BYTES_MAX;
         let (from, payload_bytes) = if small {
             (u64::from(layout.payload_offset), layout.payload_length as usize)
@@ -55,7 +57,7 @@ impl ChunkReader {
         match segment.file.read_at(location.position.offset + from, &mut bytes) {
             Ok(length) if length == bytes.len() => {}
             Ok(_) => return Err(damaged("its segment is too short")),
-            Err(error) => return Err(damaged(&error.to_string())),
+            Err(error) => return Err(unreadable(&key, location.position, &error)),
         }
         let trailer = Trailer::decode(&bytes[payload_bytes..], layout.payload_length)
             .filter(|trailer| trailer.key == key && trailer.sequence == location.sequence)
@@ -84,7 +86,8 @@ impl ChunkReader {
     /// no bytes behind it.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] if the disk has other bytes than were written, or cannot read them.
+    /// [`StoreError::Damaged`] if the disk has other bytes than were written; [`StoreError::Unreadable`] if it cannot
+    /// read them.
     pub async fn next_blocks(&self, first_block: u32, count: u32) -> Result<Bytes, StoreError> {
         let length = self.record.sums.length;
         let blocks = block_count(length) as u32;
@@ -109,6 +112,16 @@ impl Drop for ChunkReader {
     }
 }
 
+/// What it means that the disk gives an error instead of bytes. A segment that is not there has lost them; of any other
+/// error it is unknown what stands behind it.
+fn unreadable(key: &RecordKey, position: Position, error: &io::Error) -> StoreError {
+    tracing::error!(%key, ?position, %error, "a chunk cannot be read");
+    match error.kind() {
+        io::ErrorKind::NotFound => StoreError::Damaged,
+        kind => StoreError::Unreadable(kind),
+    }
+}
+
 impl Record {
     /// Fills `buffer` with payload from `from`, the start of a block, and checks it.
     fn read(&self, from: u32, buffer: &mut [u8]) -> Result<(), StoreError> {
@@ -120,7 +133,7 @@ impl Record {
         match self.segment.file.read_at(at, buffer) {
             Ok(length) if length == buffer.len() => {}
             Ok(_) => return Err(damaged("its segment is too short")),
-            Err(error) => return Err(damaged(&error.to_string())),
+            Err(error) => return Err(unreadable(&self.key, self.location.position, &error)),
         }
         let crcs = &self.sums.crcs[(from / BLOCK_BYTES) as usize..];
         let good = buffer.chunks(BLOCK_BYTES as usize).zip(crcs).all(|(block, crc)| crc32c::crc32c(block) == *crc);

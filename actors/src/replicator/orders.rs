@@ -144,6 +144,7 @@ fn checked(outcome: Result<Digest, Refusal>) -> Option<OrderOutcome> {
         Ok(read_back) => Some(OrderOutcome::Done { read_back }),
         Err(Refusal::ChunkMissing) => Some(OrderOutcome::SourceMissing),
         Err(Refusal::ChunkDamaged) => Some(OrderOutcome::SourceDamaged),
+        Err(Refusal::ChunkUnreadable) => Some(OrderOutcome::SourceUnreadable),
         Err(_) => None,
     }
 }

@@ -160,7 +160,7 @@ impl Leases {
         let Receipt { chunk, copy, outcome, .. } = *receipt;
         match outcome {
             OrderOutcome::Done { .. } => {}
-            OrderOutcome::SourceMissing | OrderOutcome::SourceDamaged => {
+            OrderOutcome::SourceMissing | OrderOutcome::SourceDamaged | OrderOutcome::SourceUnreadable => {
                 self.avoided.insert((chunk, node), now + AVOID);
             }
             OrderOutcome::TargetFailed | OrderOutcome::TargetConflicts => {

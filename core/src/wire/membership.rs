@@ -186,6 +186,8 @@ pub enum OrderOutcome {
     TargetFailed,
     /// The target holds other bytes for this chunk and epoch, or a copy that is damaged.
     TargetConflicts,
+    /// The node that was to read the chunk could not: its disk fails, which says nothing about the copy.
+    SourceUnreadable,
 }
 
 impl Request for Register {

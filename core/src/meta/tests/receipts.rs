@@ -110,6 +110,7 @@ fn what_does_not_fit_any_more_is_passed_over() {
         ("a file that never was", made(FileId(77), 0, 3, 1, None)),
         ("a target that failed", Receipt { outcome: OrderOutcome::TargetFailed, ..good.clone() }),
         ("a target with other bytes", Receipt { outcome: OrderOutcome::TargetConflicts, ..good.clone() }),
+        ("a source whose disk fails", Receipt { outcome: OrderOutcome::SourceUnreadable, ..good.clone() }),
     ] {
         let passed_over = counters(&machine).receipts_passed_over;
         record(&mut machine, 1, vec![receipt]);

@@ -16,6 +16,7 @@ pub(super) fn all() -> Vec<Story> {
         no_target(),
         lost_store(),
         rotten_source(),
+        unreadable_source(),
         source_dies(),
         target_dies(),
         leader_dies(),
@@ -120,6 +121,19 @@ fn rotten_source() -> Story {
         .cut_power(holder("a", 0, 2))
         .wait(seconds(28))
         .expect_repaired("a", 3, it())
+        .expect_readable("a")
+}
+
+fn unreadable_source() -> Story {
+    story("unreadable-source", "A disk that cannot read for a while costs no copy: another source is taken (48).", 3, 5)
+        .upload("a", mib(12))
+        .expect_copies("a", 3)
+        .cut_power(holder("a", 0, 0))
+        .fault(FaultKind::FailingReads, holder("a", 0, 1))
+        .wait(seconds(60))
+        .expect_copies("a", 3)
+        .heal()
+        .until_whole()
         .expect_readable("a")
 }
 

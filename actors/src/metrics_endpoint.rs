@@ -2,8 +2,8 @@
 //!
 //! *Owns* the loop that accepts connections on a listener that the node was given; what there is to tell is the node's.
 //! *Receives* the news that the loop ended. *Asks* nobody. *Supervised by* the node's tree, last of all: nothing needs
-//! it. *Bounds*: [`CONNECTIONS_MAX`] connections at once, further ones wait in the kernel; [`HEAD_BYTES_MAX`] bytes of
-//! request, one request per connection, and [`WITHIN`] for all of it.
+//! it. *Bounds*: `CONNECTIONS_MAX` connections at once, further ones wait in the kernel; `HEAD_BYTES_MAX` bytes of
+//! request, one request per connection, and `WITHIN` for all of it.
 //!
 //! This is as much of HTTP/1.1 (RFC 9112) as a scraper needs: `GET /metrics`, answered whole and closed. Deliberately
 //! absent: TLS and any say about who may ask; the listener is on loopback unless an operator wants otherwise.

@@ -15,6 +15,7 @@ mod upload;
 use crate::listener::{Admitted, Route};
 use crate::node_watcher::WatcherHandle;
 use crate::raft::RaftHandle;
+use crate::repair_scheduler::RepairHandle;
 use crate::seat::Seat;
 use dfs_core::id::Role;
 use dfs_core::limit::METADATA_REQUESTS_MAX;
@@ -54,6 +55,8 @@ pub struct NamespaceArguments {
     pub raft: RaftHandle,
     /// Who says which nodes may be given work.
     pub watcher: WatcherHandle,
+    /// Who knows what is to be repaired.
+    pub repair: RepairHandle,
     /// What placements are drawn from.
     pub entropy: Entropy,
 }

@@ -1,7 +1,7 @@
 //! `ReplicatorActor`: brings copies to where they are missing.
 //!
 //! *Owns* the list of pending copies: chunks that this node holds durably as their primary while a node of the
-//! placement does not; and the leader's orders ([`orders`]). *Receives* [`ReplicatorMessage::CatchUp`] from transfers,
+//! placement does not; and the leader's orders (`orders`). *Receives* [`ReplicatorMessage::CatchUp`] from transfers,
 //! orders from the `HeartbeatActor`, and the outcome of its own copies. *Asks* the target nodes, through streams.
 //! *Supervised by* the storage tree. *Bounds*: at most [`PENDING_COPIES_MAX`] pending copies (beyond, the newest are
 //! left to repair) and [`CATCH_UPS_MAX`] copies at once; a copy that fails backs off with jitter. Orders have bounds of

@@ -3,8 +3,12 @@
 //! A field is never renamed or given another meaning; new ones may come. Units stand in the names. Times are RFC 3339
 //! in UTC.
 
+mod status;
+
+pub use status::Status;
+
 use crate::moment;
-use dfs_core::wire::metadata::{self, ClusterSummary, FileInfo, Health, MetadataNodeInfo, StorageNodeInfo};
+use dfs_core::wire::metadata::{self, FileInfo, Health, MetadataNodeInfo, StorageNodeInfo};
 use serde::Serialize;
 
 /// One line of JSON.
@@ -218,101 +222,6 @@ pub struct Chunk {
     pub holders: Vec<u64>,
     /// Those of them whose copy was read back and checked since they started.
     pub verified: Vec<u64>,
-}
-
-/// The cluster, as `status` writes it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Status {
-    /// The cluster's id.
-    pub cluster: String,
-    /// The metadata node that leads.
-    pub leader: Leader,
-    /// The metadata cluster.
-    pub metadata: MetadataCount,
-    /// The storage nodes.
-    pub storage: StorageCount,
-    /// Files.
-    pub files: u64,
-    /// Their bytes, each byte once.
-    pub file_bytes: u64,
-    /// Uploads in progress.
-    pub open_uploads: u64,
-    /// Bytes that the storage nodes that beat can hold; not known while none does.
-    pub capacity_bytes: Option<u64>,
-    /// Bytes that they can still take.
-    pub available_bytes: Option<u64>,
-    /// Copies that the storage nodes that beat owe to others.
-    pub pending_copies: u64,
-    /// Copies of a chunk where an upload does not say otherwise.
-    pub replication: u8,
-    /// The cluster's time, which stands still without a leader.
-    pub cluster_time_ms: u64,
-}
-
-/// The metadata leader.
-#[derive(Clone, Debug, Serialize)]
-pub struct Leader {
-    /// Its number.
-    pub node: u64,
-    /// Where it is.
-    pub address: String,
-    /// Its term.
-    pub term: u64,
-    /// The highest log index that it has applied.
-    pub applied_index: u64,
-}
-
-/// How many metadata nodes there are.
-#[derive(Clone, Debug, Serialize)]
-pub struct MetadataCount {
-    /// Members of the cluster.
-    pub nodes: u32,
-    /// Those that answer the leader.
-    pub responding: u32,
-}
-
-/// How many storage nodes there are.
-#[derive(Clone, Debug, Serialize)]
-pub struct StorageCount {
-    /// Those that have ever registered.
-    pub nodes: u32,
-    /// Those that beat.
-    pub alive: u32,
-    /// Those that have been silent for a while.
-    pub suspect: u32,
-    /// Those whose copies do not count any more.
-    pub dead: u32,
-}
-
-impl Status {
-    /// The JSON form of a summary.
-    #[must_use]
-    pub fn of(summary: &ClusterSummary) -> Status {
-        Status {
-            cluster: summary.cluster.to_string(),
-            leader: Leader {
-                node: summary.leader.node.0,
-                address: summary.leader.address.to_string(),
-                term: summary.term,
-                applied_index: summary.applied,
-            },
-            metadata: MetadataCount { nodes: summary.metadata_nodes, responding: summary.metadata_responding },
-            storage: StorageCount {
-                nodes: summary.storage_nodes,
-                alive: summary.storage_alive,
-                suspect: summary.storage_suspect,
-                dead: summary.storage_dead,
-            },
-            files: summary.files,
-            file_bytes: summary.file_bytes,
-            open_uploads: summary.open_uploads,
-            capacity_bytes: (summary.storage_alive > 0).then_some(summary.capacity_bytes),
-            available_bytes: (summary.storage_alive > 0).then_some(summary.available_bytes),
-            pending_copies: summary.pending_copies,
-            replication: summary.replication,
-            cluster_time_ms: summary.cluster_time.0,
-        }
-    }
 }
 
 /// The nodes, as `nodes` writes them.

@@ -15,6 +15,7 @@ use dfs_actors::namespace::NamespaceArguments;
 use dfs_actors::raft::RaftHandle;
 use dfs_actors::replicator::ReplicatorHandle;
 use dfs_core::id::Role;
+use dfs_core::repair::RepairSummary;
 use dfs_core::wire::metadata::NodeDescription;
 use dfs_transport::endpoint::Endpoint;
 use dfs_transport::exchange::Outcome;
@@ -238,6 +239,25 @@ async fn cluster(page: &mut Page, raft: &RaftHandle, namespace: &NamespaceArgume
     page.single("dfs_cluster_available_bytes", Kind::Gauge, help, cluster.available_bytes);
     let help = "Bytes of the file systems of the storage nodes that beat.";
     page.single("dfs_cluster_capacity_bytes", Kind::Gauge, help, cluster.capacity_bytes);
+    repairs(page, &cluster.repair);
+}
+
+/// What a leader that has not listened for long enough to judge does not say.
+fn repairs(page: &mut Page, repair: &RepairSummary) {
+    if !repair.listened {
+        return;
+    }
+    let help = "Chunks with fewer live copies than wanted.";
+    page.single("dfs_repair_chunks_below", Kind::Gauge, help, repair.chunks_below);
+    let help = "Chunks without any live copy.";
+    page.single("dfs_repair_chunks_unavailable", Kind::Gauge, help, repair.chunks_unavailable);
+    page.single("dfs_repair_copies_missing", Kind::Gauge, "Copies to be made anew.", repair.copies_missing);
+    page.single("dfs_repair_missing_bytes", Kind::Gauge, "Bytes of the copies to be made anew.", repair.bytes_missing);
+    page.single("dfs_repair_copies_under_way", Kind::Gauge, "Copies that are being made.", repair.copies_under_way);
+    let help = "Copies that were made under this leader.";
+    page.single("dfs_repair_copies_total", Kind::Counter, help, repair.copies_made);
+    let help = "Orders that failed, or of which nothing was heard in time, under this leader.";
+    page.single("dfs_repair_orders_failed_total", Kind::Counter, help, repair.orders_failed);
 }
 
 fn chunks(page: &mut Page, store: &ChunkStore, replicator: &ReplicatorHandle) {

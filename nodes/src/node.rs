@@ -169,14 +169,20 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
                 let raft = raft.clone();
                 describe(&endpoint, machine.as_ref(), status.clone(), move || raft.leadership().leader.is_some())
             };
-            let (watcher, entropy) = (WatcherHandle::default(), world.entropy.clone());
-            let namespace = NamespaceArguments { scope: scope.clone(), raft: raft.clone(), watcher, entropy };
+            let (watcher, repair) = (WatcherHandle::default(), RepairHandle::default());
+            let namespace = NamespaceArguments {
+                scope: scope.clone(),
+                raft: raft.clone(),
+                watcher,
+                repair: repair.clone(),
+                entropy: world.entropy.clone(),
+            };
             let role = RoleMetrics::Metadata { raft: raft.clone(), namespace: namespace.clone() };
             let (entrance, metrics) = entrance(describe, role);
             let tree = tree::metadata(
                 entrance,
                 RaftArguments { scope: scope.clone(), raft: raft.clone(), endpoint: endpoint.clone() },
-                WatcherArguments { scope, raft: raft.clone(), repair: RepairHandle::default() },
+                WatcherArguments { scope, raft: raft.clone(), repair },
                 namespace,
             );
             (Engine::Metadata(raft), tree, Some(lock), metrics)

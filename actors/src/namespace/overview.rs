@@ -107,6 +107,7 @@ impl NamespaceArguments {
             available_bytes: beating().map(|load| load.available_bytes).sum(),
             replication: settings.replication,
             pending_copies: beating().map(|load| load.pending_copies).sum(),
+            repair: self.repair.summary(deadline).await?,
         })
     }
 }

@@ -8,6 +8,7 @@ use crate::moment;
 use crate::output::print;
 use crate::runtime;
 use clap::Args;
+use dfs_core::repair::RepairSummary;
 use dfs_core::unit::ByteCount;
 use dfs_core::wire::metadata::ClusterSummary;
 use serde::Serialize;
@@ -21,7 +22,9 @@ Examples:
 
 With --json: one object with the fields cluster, leader (node, address, term, applied_index), metadata (nodes,
 responding), storage (nodes, alive, suspect, dead), files, file_bytes, open_uploads, capacity_bytes and
-available_bytes (null while no storage node beats), pending_copies, replication and cluster_time_ms. With --actors:
+available_bytes (null while no storage node beats), pending_copies, replication, cluster_time_ms, and repair (null while
+the leader does not know who is dead: looked_ago_ms, chunks_below, chunks_unavailable, copies_missing, bytes_missing,
+copies_under_way, copies_made, orders_failed, left_ms, and waiting, an array with reason and chunks). With --actors:
 nodes, an array with the fields name, answers, ready, version, uptime_ms, cpu_ms, resident_bytes, resident_peak_bytes,
 metrics and actors (name, running, restarts, last_failure_ms, last_failure); a node that does not answer has nulls.";
 
@@ -98,7 +101,8 @@ fn screen(summary: &ClusterSummary) -> String {
          storage    {}\n\
          files      {}, {}; {} uploads open\n\
          space      {space}\n\
-         copies     {} of each chunk; {} owed by nodes that beat; chunks with fewer are not counted\n\
+         copies     {} of each chunk; {} owed by nodes that beat\n\
+         repair     {}\n\
          time       {} of cluster time\n",
         summary.cluster,
         summary.leader.node,
@@ -113,16 +117,53 @@ fn screen(summary: &ClusterSummary) -> String {
         summary.open_uploads,
         summary.replication,
         summary.pending_copies,
+        repair(&summary.repair),
         moment::span(Duration::from_millis(summary.cluster_time.0)),
     )
+}
+
+/// What is healthy is said only if it was looked at.
+fn repair(repair: &RepairSummary) -> String {
+    if !repair.listened {
+        return "not known yet: the leader still listens for who is there".to_owned();
+    }
+    let looked = match repair.swept {
+        Some(ago) => format!("every group was looked at {} ago", moment::span(ago)),
+        None => "not every group has been looked at yet".to_owned(),
+    };
+    if repair.chunks_below == 0 {
+        return match repair.swept {
+            Some(_) => format!("nothing to do; {looked}"),
+            None => format!("not known yet: {looked}"),
+        };
+    }
+    let more = if repair.more { "more than " } else { "" };
+    let none = match repair.chunks_unavailable {
+        0 => String::new(),
+        chunks => format!(" ({chunks} have none)"),
+    };
+    let left = repair.eta.map_or_else(String::new, |eta| format!(", done in about {}", moment::span(eta)));
+    let mut told = format!(
+        "{more}{} chunks have too few live copies{none}: {} copies to make, {}; {} under way{left}; {looked}",
+        repair.chunks_below,
+        repair.copies_missing,
+        ByteCount(repair.bytes_missing),
+        repair.copies_under_way,
+    );
+    for (reason, chunks) in &repair.held_back {
+        told += &format!("\n           {chunks} chunks wait: {reason}");
+    }
+    told
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use dfs_core::id::{ClusterId, NodeId};
+    use dfs_core::repair::NotPlanned;
     use dfs_core::time::ClusterTime;
     use dfs_core::wire::NodeAddress;
+    use std::collections::BTreeMap;
 
     #[test]
     fn what_the_leader_does_not_know_is_not_called_healthy() {
@@ -145,15 +186,44 @@ mod tests {
             available_bytes: 1 << 30,
             replication: 3,
             pending_copies: 17,
+            repair: RepairSummary::default(),
         };
         let silent =
             screen(&ClusterSummary { storage_alive: 0, capacity_bytes: 0, available_bytes: 0, ..summary.clone() });
         assert!(silent.contains("space      not known: no storage node beats"), "{silent}");
+        assert!(silent.contains("repair     not known yet: the leader still listens"), "{silent}");
         let screen = screen(&summary);
         assert!(screen.contains("space      1 GiB free of 2 GiB") && screen.contains("17 owed"), "{screen}");
         assert!(screen.contains("1 of 4 alive, 1 suspect, 1 dead, 1 not heard yet by this leader"), "{screen}");
         assert!(screen.contains("metadata-2 at 127.0.0.1:7002, term 3"), "{screen}");
         assert!(screen.contains("1 min 1 s of cluster time"), "{screen}");
         assert_eq!(json::Status::of(&summary).leader.node, 2);
+        assert!(json::Status::of(&summary).repair.is_none());
+    }
+
+    #[test]
+    fn nothing_is_called_whole_that_was_not_looked_at() {
+        let listened = RepairSummary { listened: true, ..RepairSummary::default() };
+        assert_eq!(repair(&listened), "not known yet: not every group has been looked at yet");
+        let swept = RepairSummary { swept: Some(Duration::from_secs(5)), ..listened };
+        assert_eq!(repair(&swept), "nothing to do; every group was looked at 5.0 s ago");
+        let lacking = RepairSummary {
+            chunks_below: 12,
+            chunks_unavailable: 1,
+            copies_missing: 13,
+            bytes_missing: 13 << 20,
+            copies_under_way: 4,
+            eta: Some(Duration::from_secs(90)),
+            held_back: BTreeMap::from([(NotPlanned::NoTarget, 3)]),
+            ..swept
+        };
+        let told = repair(&lacking);
+        assert!(
+            told.starts_with("12 chunks have too few live copies (1 have none): 13 copies to make, 13 MiB;"),
+            "{told}"
+        );
+        assert!(told.contains("4 under way, done in about 1 min 30 s"), "{told}");
+        assert!(told.ends_with("\n           3 chunks wait: no other node can take a copy"), "{told}");
+        assert!(repair(&RepairSummary { more: true, ..lacking }).starts_with("more than 12"));
     }
 }

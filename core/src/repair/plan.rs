@@ -10,6 +10,7 @@ use crate::time::ClusterTime;
 use crate::wire::membership::{CopyOrder, CopyReason, OrderTask};
 use crate::wire::metadata::Health;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
 
 /// What a plan is made for.
@@ -68,6 +69,23 @@ pub enum NotPlanned {
     ClusterBusy,
     /// As many as are missing are being made.
     UnderWay,
+}
+
+impl fmt::Display for NotPlanned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NotPlanned::Listening => "the leader still listens for who is there",
+            NotPlanned::UploadUnderWay => "their upload still makes progress",
+            NotPlanned::LeftToPrimary => "their primary may still be making the copy",
+            NotPlanned::NoCopyLeft => "no live copy is left to copy from",
+            NotPlanned::NoSource => "the nodes that have a live copy do not answer",
+            NotPlanned::NoTarget => "no other node can take a copy",
+            NotPlanned::SourcesBusy => "the nodes that have a live copy send as many as they may",
+            NotPlanned::TargetsBusy => "the nodes that could take a copy take as many as they may",
+            NotPlanned::ClusterBusy => "the cluster makes as many copies as it may",
+            NotPlanned::UnderWay => "their copies are being made",
+        })
+    }
 }
 
 /// A chunk that misses copies.

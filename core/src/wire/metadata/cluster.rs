@@ -2,6 +2,7 @@
 
 use crate::id::{ClusterId, Incarnation, NodeId, RequestId, Role, StoreId};
 use crate::liveness::Transition;
+use crate::repair::RepairSummary;
 use crate::settings::{ClusterSettings, SettingChange};
 use crate::time::ClusterTime;
 use crate::wire::{NodeAddress, Request, Service};
@@ -163,6 +164,8 @@ pub struct ClusterSummary {
     pub replication: u8,
     /// Copies that the storage nodes that beat owe to others.
     pub pending_copies: u64,
+    /// How repair gets on.
+    pub repair: RepairSummary,
 }
 
 /// Asks the leader for the settings of the cluster.

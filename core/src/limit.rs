@@ -68,7 +68,9 @@ pub const SWEEP_PAUSE_MS: u64 = 10_000;
 /// Copies under way in the whole cluster at most.
 pub const REPAIR_COPIES_MAX: usize = 1024;
 /// Copies under way from one node, and to one node, at most.
-pub const REPAIR_COPIES_PER_NODE_MAX: usize = 16;
+pub const REPAIR_COPIES_PER_NODE_MAX: usize = 128;
+/// Their bytes at most, but for one copy alone.
+pub const REPAIR_BYTES_PER_NODE_MAX: u64 = 64 * 1024 * 1024;
 /// Copies that one node is to read back and check at once at most.
 pub const REPAIR_VERIFIES_PER_NODE_MAX: usize = 8;
 /// How long a storage node may take for an order, from when it took it.

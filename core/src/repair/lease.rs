@@ -53,10 +53,12 @@ struct VerifyLease {
 pub struct Busy {
     /// Copies that it sends.
     pub sends: usize,
+    /// The bytes of those.
+    pub sent_bytes: u64,
     /// Copies that it takes.
     pub takes: usize,
     /// The bytes of those.
-    pub bytes: u64,
+    pub taken_bytes: u64,
     /// Copies that it reads back.
     pub verifies: usize,
 }
@@ -123,10 +125,12 @@ impl Leases {
         let CopyOrder { target, incarnation, replaces, .. } = *copy;
         let lease = CopyLease { epoch, source, incarnation, replaces, bytes, until: now + LEASE, settled: false };
         self.end_copy((chunk, target));
-        self.busy.entry(source).or_default().sends += 1;
+        let sender = self.busy.entry(source).or_default();
+        sender.sends += 1;
+        sender.sent_bytes += bytes;
         let taker = self.busy.entry(target).or_default();
         taker.takes += 1;
-        taker.bytes += bytes;
+        taker.taken_bytes += bytes;
         self.copies.insert((chunk, target), lease);
     }
 
@@ -211,10 +215,13 @@ impl Leases {
 
     fn end_copy(&mut self, place: (ChunkId, NodeId)) {
         let Some(lease) = self.copies.remove(&place) else { return };
-        self.ease(lease.source, |busy| busy.sends -= 1);
+        self.ease(lease.source, |busy| {
+            busy.sends -= 1;
+            busy.sent_bytes -= lease.bytes;
+        });
         self.ease(place.1, |busy| {
             busy.takes -= 1;
-            busy.bytes -= lease.bytes;
+            busy.taken_bytes -= lease.bytes;
         });
     }
 

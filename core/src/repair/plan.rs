@@ -1,9 +1,11 @@
 //! The planner: a pure function from what is known to what is ordered.
 
+use super::lease::Busy;
 use super::{ChunkFacts, CopyFacts, GroupFacts, Leases, Nodes, Purpose};
 use crate::id::{ChunkId, NodeId};
 use crate::limit::{
-    PENDING_COPY_LEASE_MS, REPAIR_COPIES_MAX, REPAIR_COPIES_PER_NODE_MAX, REPAIR_VERIFIES_PER_NODE_MAX, UPLOAD_QUIET_MS,
+    PENDING_COPY_LEASE_MS, REPAIR_BYTES_PER_NODE_MAX, REPAIR_COPIES_MAX, REPAIR_COPIES_PER_NODE_MAX,
+    REPAIR_VERIFIES_PER_NODE_MAX, UPLOAD_QUIET_MS,
 };
 use crate::placement::{self, Candidate};
 use crate::time::ClusterTime;
@@ -200,10 +202,18 @@ fn source(chunk: &ChunkFacts, situation: &Situation<'_>, leases: &Leases) -> Res
     if able.peek().is_none() {
         return Err(NotPlanned::NoSource);
     }
-    able.filter(|copy| leases.busy(copy.node).sends < REPAIR_COPIES_PER_NODE_MAX)
+    let has_room = |busy: Busy| has_room(busy.sends, busy.sent_bytes, chunk.length);
+    able.filter(|copy| has_room(leases.busy(copy.node)))
         .min_by_key(|copy| (!copy.verified, leases.busy(copy.node).sends, copy.node))
         .map(|copy| copy.node)
         .ok_or(NotPlanned::SourcesBusy)
+}
+
+/// Whether a node that has so many copies and bytes to send, or to take, may be given another copy: many small ones or a
+/// few large ones, and one of any size.
+fn has_room(copies: usize, bytes: u64, length: u32) -> bool {
+    let within = bytes.saturating_add(u64::from(length)) <= REPAIR_BYTES_PER_NODE_MAX;
+    copies == 0 || (copies < REPAIR_COPIES_PER_NODE_MAX && within)
 }
 
 /// The live copies on Alive nodes that have not failed with the chunk just now.
@@ -223,7 +233,7 @@ fn target(chunk: &ChunkFacts, situation: &Situation<'_>, leases: &Leases) -> Res
     let has = |node: NodeId| chunk.copies.iter().any(|copy| copy.node == node && copy.counts);
     let able = situation.nodes.iter().filter_map(|(node, facts)| {
         let busy = leases.busy(*node);
-        let available_bytes = facts.available_bytes.saturating_sub(busy.bytes);
+        let available_bytes = facts.available_bytes.saturating_sub(busy.taken_bytes);
         let able = facts.health == Health::Alive
             && facts.takes_chunks
             && available_bytes >= u64::from(chunk.length)
@@ -231,13 +241,13 @@ fn target(chunk: &ChunkFacts, situation: &Situation<'_>, leases: &Leases) -> Res
             && !leases.is_target(chunk.chunk, *node)
             && !leases.is_avoided(chunk.chunk, *node, situation.now);
         let writes = facts.writes.saturating_add(u32::try_from(busy.takes).unwrap_or(u32::MAX));
-        able.then_some((Candidate { node: *node, available_bytes, writes, fresh: true }, busy.takes))
+        able.then_some((Candidate { node: *node, available_bytes, writes, fresh: true }, busy))
     });
-    let able: Vec<(Candidate, usize)> = able.collect();
+    let able: Vec<(Candidate, Busy)> = able.collect();
     if able.is_empty() {
         return Err(NotPlanned::NoTarget);
     }
-    let free = able.into_iter().filter(|(_, takes)| *takes < REPAIR_COPIES_PER_NODE_MAX);
+    let free = able.into_iter().filter(|(_, busy)| has_room(busy.takes, busy.taken_bytes, chunk.length));
     let free: Vec<Candidate> = free.map(|(candidate, _)| candidate).collect();
     let chosen = placement::choose(&free, 1, 0, &[], seed(chunk));
     chosen.ok().and_then(|chosen| chosen.first().copied()).ok_or(NotPlanned::TargetsBusy)

@@ -3,7 +3,7 @@
 //! Source: DESIGN §7: "a finished repair swaps (− dead, + target) in one entry", and the receipts of `core`'s state
 //! machine: a copy goes from the locations only with the entry that counts another, or because its own node has told
 //! that it is not what it should be. So between two moments the copies of a chunk become fewer only by those that the
-//! world destroyed, unless as many as are wanted are left.
+//! world destroyed, and by those of a node that came with another store, unless as many as are wanted are left.
 //!
 //! Compared are the counted copies of one epoch in the furthest states at two moments. What an entry did between them
 //! and another undid is not seen.
@@ -11,7 +11,7 @@
 use super::{Evidence, Invariant};
 use crate::verdict::Failure;
 use dfs_actors::chunk_store::inspect::RecordKey;
-use dfs_core::id::NodeId;
+use dfs_core::id::{NodeId, StoreId};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Copies that every file of a simulated cluster has at most.
@@ -21,6 +21,8 @@ const WANTED: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct RepairKeepsCopies {
     counted: BTreeMap<RecordKey, BTreeSet<NodeId>>,
+    /// The stores that the nodes had then.
+    stores: BTreeMap<NodeId, StoreId>,
 }
 
 impl Invariant for RepairKeepsCopies {
@@ -30,12 +32,16 @@ impl Invariant for RepairKeepsCopies {
 
     fn check(&mut self, evidence: &Evidence<'_>) -> Result<u64, Failure> {
         let Some(known) = &evidence.sight.known else { return Ok(0) };
+        let stores: BTreeMap<NodeId, StoreId> = known.nodes.iter().map(|node| (node.node, node.store)).collect();
+        let has_another = |node: &NodeId| self.stores.get(node) != stores.get(node);
         let mut counted = BTreeMap::new();
         for known in known.chunks.values() {
             let key = RecordKey { chunk: known.chunk, epoch: known.epoch };
             let now: BTreeSet<NodeId> = known.holders.iter().copied().collect();
             if let Some(before) = self.counted.get(&key) {
-                let destroyed = before.difference(&now).filter(|node| evidence.told.losses.took(**node, &key)).count();
+                let losses = &evidence.told.losses;
+                let destroyed =
+                    before.difference(&now).filter(|node| losses.took(**node, &key) || has_another(node)).count();
                 if now.len() + destroyed < before.len().min(WANTED) {
                     let detail = format!("chunk {key} was on storage nodes {before:?}, and is on {now:?}");
                     return Err(Failure::correctness(Self::NAME, detail));
@@ -43,7 +49,7 @@ impl Invariant for RepairKeepsCopies {
             }
             counted.insert(key, now);
         }
-        self.counted = counted;
+        (self.counted, self.stores) = (counted, stores);
         Ok(self.counted.len() as u64)
     }
 }
@@ -65,6 +71,20 @@ mod tests {
             scene.losses.note(NodeId(*node), &whole, &WholeRecords::new());
         }
         invariant.check(&scene.evidence()).is_ok()
+    }
+
+    #[test]
+    fn what_was_counted_of_a_store_goes_with_it() {
+        for (store, holds) in [(8, true), (7, false)] {
+            let mut invariant = RepairKeepsCopies::default();
+            let mut scene = Scene::new();
+            scene.known(&[(key(1, 0, 1), 7, &[1, 2, 3])]);
+            scene.store(3, 7);
+            assert!(invariant.check(&scene.evidence()).is_ok());
+            scene.known(&[(key(1, 0, 1), 7, &[1, 2])]);
+            scene.store(3, store);
+            assert_eq!(invariant.check(&scene.evidence()).is_ok(), holds);
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use crate::inspect::{Known, MetadataSight, StorageSight};
 use dfs_actors::chunk_store::inspect::{Position, RecordCondition, RecordKey, StoredRecord};
 use dfs_actors::raft::inspect::{LogPlace, StoredEntry, StoredVote};
 use dfs_core::checksum::Digest;
-use dfs_core::id::{ChunkId, ChunkIndex, Epoch, FileId};
-use dfs_core::meta::KnownChunk;
+use dfs_core::id::{BootId, ChunkId, ChunkIndex, Epoch, FileId, Incarnation, StoreId};
+use dfs_core::meta::{KnownChunk, NodeRecord};
 
 /// A moment, and what is told of it.
 #[derive(Clone, Default)]
@@ -52,6 +52,19 @@ impl Scene {
         });
         let applied = LogPlace { term: 1, index: 1 };
         self.sight.known = Some(Known { applied, chunks: known.collect(), nodes: Vec::new(), complete: true });
+    }
+
+    /// Says which store that state has of a storage node.
+    pub fn store(&mut self, node: u64, store: u128) {
+        let known = self.sight.known.as_mut().expect("the state is known");
+        known.nodes.push(NodeRecord {
+            node: NodeId(node),
+            incarnation: Incarnation(1),
+            store: StoreId(store),
+            boot: BootId(store),
+            address: ([10, 0, 0, 1], 1).into(),
+            generation: 0,
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is planned, in which order, and why something is not.
 
 use super::*;
-use crate::limit::{PENDING_COPY_LEASE_MS, REPAIR_COPIES_PER_NODE_MAX, UPLOAD_QUIET_MS};
+use crate::limit::{PENDING_COPY_LEASE_MS, REPAIR_BYTES_PER_NODE_MAX, REPAIR_COPIES_PER_NODE_MAX, UPLOAD_QUIET_MS};
 use crate::wire::membership::CopyReason;
 
 #[test]
@@ -123,14 +123,24 @@ fn what_cannot_be_planned_says_why() {
 fn one_source_or_one_target_gets_no_more_than_its_share() {
     let many: Vec<ChunkFacts> = (0..16).map(|index| chunk(1, index, &[on(1), on(2)])).collect();
     let more: Vec<ChunkFacts> = (0..16).map(|index| chunk(2, index, &[on(1), on(2)])).collect();
+    let large = REPAIR_BYTES_PER_NODE_MAX as usize / (4 << 20);
     let groups = [group(1, many), group(2, more)];
     let plan = plan_for(&groups, &nodes(&[alive(), alive(), alive()]), &mut Leases::new());
-    assert_eq!(copies(&plan).len(), REPAIR_COPIES_PER_NODE_MAX, "one target");
+    assert_eq!(copies(&plan).len(), large, "one target");
     assert!(reasons(&plan).iter().all(|why| *why == NotPlanned::TargetsBusy));
     let single: Vec<ChunkFacts> = (0..16).map(|index| chunk(1, index, &[on(1)])).collect();
     let plan = plan_for(&[group(1, single)], &nodes(&[alive(); 5]), &mut Leases::new());
-    assert_eq!(copies(&plan).len(), REPAIR_COPIES_PER_NODE_MAX, "one source");
+    assert_eq!(copies(&plan).len(), large, "one source");
     assert!(reasons(&plan).iter().all(|why| *why == NotPlanned::SourcesBusy));
+    // Small ones are many, and one that is larger than the share goes alone.
+    let sized = |file, length| {
+        group(file, (0..16).map(|index| ChunkFacts { length, ..chunk(file, index, &[on(1), on(2)]) }).collect())
+    };
+    let small: Vec<_> = (1..=10).map(|file| sized(file, 1 << 16)).collect();
+    let plan = plan_for(&small, &nodes(&[alive(), alive(), alive()]), &mut Leases::new());
+    assert_eq!(copies(&plan).len(), REPAIR_COPIES_PER_NODE_MAX);
+    let plan = plan_for(&[sized(1, u32::MAX)], &nodes(&[alive(), alive(), alive()]), &mut Leases::new());
+    assert_eq!(copies(&plan).len(), 1);
 }
 
 #[test]

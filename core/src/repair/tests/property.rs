@@ -1,7 +1,9 @@
 //! Whatever the cluster is like.
 
 use super::*;
-use crate::limit::{REPAIR_COPIES_MAX, REPAIR_COPIES_PER_NODE_MAX, REPAIR_VERIFIES_PER_NODE_MAX};
+use crate::limit::{
+    REPAIR_BYTES_PER_NODE_MAX, REPAIR_COPIES_MAX, REPAIR_COPIES_PER_NODE_MAX, REPAIR_VERIFIES_PER_NODE_MAX,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -60,7 +62,7 @@ proptest! {
             chunks.clone().find(|(_, chunk)| chunk.chunk == id).unwrap()
         };
         let is_alive = |node: NodeId| nodes[&node].health == Health::Alive;
-        let mut sends = BTreeMap::<NodeId, usize>::new();
+        let mut sends = BTreeMap::<NodeId, (usize, u64)>::new();
         let mut takes = BTreeMap::<NodeId, (usize, u64)>::new();
         for _ in 0..rounds {
             let plan = plan_for(&groups, &nodes, &mut leases);
@@ -81,7 +83,8 @@ proptest! {
                     let lost = chunk.copies.iter().find(|it| it.node == replaced).unwrap();
                     prop_assert!(!lost.is_live(&nodes), "only what is lost is replaced");
                 }
-                *sends.entry(source.node).or_default() += 1;
+                let sent: &mut (usize, u64) = sends.entry(source.node).or_default();
+                *sent = (sent.0 + 1, sent.1 + u64::from(chunk.length));
                 let taken = takes.entry(copy.target).or_default();
                 (taken.0, taken.1) = (taken.0 + 1, taken.1 + u64::from(chunk.length));
             }
@@ -95,9 +98,12 @@ proptest! {
             }
         }
         prop_assert!(leases.copies() <= REPAIR_COPIES_MAX);
-        prop_assert!(sends.values().all(|sends| *sends <= REPAIR_COPIES_PER_NODE_MAX));
+        let is_share = |(count, bytes): (usize, u64)| {
+            count <= REPAIR_COPIES_PER_NODE_MAX && (count <= 1 || bytes <= REPAIR_BYTES_PER_NODE_MAX)
+        };
+        prop_assert!(sends.values().all(|sent| is_share(*sent)));
         for (node, (count, bytes)) in takes {
-            prop_assert!(count <= REPAIR_COPIES_PER_NODE_MAX && bytes <= nodes[&node].available_bytes);
+            prop_assert!(is_share((count, bytes)) && bytes <= nodes[&node].available_bytes);
         }
         // Never more copies than wanted, and what is missing and not planned has a reason.
         let last = plan_for(&groups, &nodes, &mut leases);

@@ -242,22 +242,28 @@ async fn cluster(page: &mut Page, raft: &RaftHandle, namespace: &NamespaceArgume
     repairs(page, &cluster.repair);
 }
 
-/// What a leader that has not listened for long enough to judge does not say.
+/// A leader that has not listened for long enough to judge names its metrics without a value.
 fn repairs(page: &mut Page, repair: &RepairSummary) {
-    if !repair.listened {
-        return;
+    let told: [(&'static str, Kind, &str, u64); 7] = [
+        ("dfs_repair_chunks_below", Kind::Gauge, "Chunks with fewer live copies than wanted.", repair.chunks_below),
+        ("dfs_repair_chunks_unavailable", Kind::Gauge, "Chunks without any live copy.", repair.chunks_unavailable),
+        ("dfs_repair_copies_missing", Kind::Gauge, "Copies to be made anew.", repair.copies_missing),
+        ("dfs_repair_missing_bytes", Kind::Gauge, "Bytes of the copies to be made anew.", repair.bytes_missing),
+        ("dfs_repair_copies_under_way", Kind::Gauge, "Copies that are being made.", repair.copies_under_way),
+        ("dfs_repair_copies_total", Kind::Counter, "Copies that were made under this leader.", repair.copies_made),
+        (
+            "dfs_repair_orders_failed_total",
+            Kind::Counter,
+            "Orders that failed, or of which nothing was heard in time, under this leader.",
+            repair.orders_failed,
+        ),
+    ];
+    for (name, kind, help, value) in told {
+        let family = page.family(name, kind, help);
+        if repair.listened {
+            family.sample(&[], value);
+        }
     }
-    let help = "Chunks with fewer live copies than wanted.";
-    page.single("dfs_repair_chunks_below", Kind::Gauge, help, repair.chunks_below);
-    let help = "Chunks without any live copy.";
-    page.single("dfs_repair_chunks_unavailable", Kind::Gauge, help, repair.chunks_unavailable);
-    page.single("dfs_repair_copies_missing", Kind::Gauge, "Copies to be made anew.", repair.copies_missing);
-    page.single("dfs_repair_missing_bytes", Kind::Gauge, "Bytes of the copies to be made anew.", repair.bytes_missing);
-    page.single("dfs_repair_copies_under_way", Kind::Gauge, "Copies that are being made.", repair.copies_under_way);
-    let help = "Copies that were made under this leader.";
-    page.single("dfs_repair_copies_total", Kind::Counter, help, repair.copies_made);
-    let help = "Orders that failed, or of which nothing was heard in time, under this leader.";
-    page.single("dfs_repair_orders_failed_total", Kind::Counter, help, repair.orders_failed);
 }
 
 fn chunks(page: &mut Page, store: &ChunkStore, replicator: &ReplicatorHandle) {

@@ -50,7 +50,7 @@ pub enum ClientError {
         target: FileTarget,
     },
     /// The name is taken.
-    #[error("a file named {name} exists already\nchoose another name, delete it first, or replace it")]
+    #[error("a file named {name} exists already\nchoose another name, delete it first, or replace it with --overwrite")]
     NameExists {
         /// The name.
         name: FileName,

@@ -14,9 +14,9 @@ use crate::raft::RaftHandle;
 use crate::repair_scheduler::{Observation, RepairHandle};
 use crate::seat::{AskError, Seat};
 use dfs_core::id::{Incarnation, NodeId, Role};
-use dfs_core::limit::{LATE_REPORTS_PER_BEAT_MAX, NODES_PAGE_MAX, RECEIPTS_PER_BEAT_MAX};
+use dfs_core::limit::{LATE_REPORTS_PER_BEAT_MAX, RECEIPTS_PER_BEAT_MAX};
 use dfs_core::liveness::{Transition, Watch};
-use dfs_core::meta::{self, Command, NodeRecord, Outcome, View};
+use dfs_core::meta::{self, Command, NodeRecord, Outcome};
 use dfs_core::placement::Candidate;
 use dfs_core::refusal::Refusal;
 use dfs_core::repair::NodeFacts;
@@ -298,23 +298,10 @@ async fn look(raft: RaftHandle, scope: Scope, me: ActorRef<WatcherMessage>) {
     loop {
         let view = raft.view();
         // A state that cannot be read ends the Raft engine, which is noticed elsewhere.
-        if let Ok(Ok(nodes)) = scope.blocking(move || registered(&view)).await {
+        if let Ok(Ok(nodes)) = scope.blocking(move || meta::all_nodes(&view)).await {
             let _ = me.send_message(WatcherMessage::Registered(nodes));
         }
         sleep(LOOK_EVERY).await;
-    }
-}
-
-/// All registered nodes.
-fn registered<V: View>(view: &V) -> Result<Vec<NodeRecord>, V::Error> {
-    let mut nodes: Vec<NodeRecord> = Vec::new();
-    loop {
-        let page = meta::nodes(view, nodes.last().map(|record| record.node), NODES_PAGE_MAX)?;
-        let more = page.len() == NODES_PAGE_MAX;
-        nodes.extend(page);
-        if !more {
-            return Ok(nodes);
-        }
     }
 }
 

@@ -63,7 +63,8 @@ pub use listing::list;
 pub use open_upload::list_uploads;
 pub use placed_on::{group_facts, groups_after, groups_on};
 pub use read::{
-    Placing, Totals, allocation_state, cluster, creation_state, locate, needs_ticks, node, nodes, stat, time, totals,
+    Placing, Totals, all_nodes, allocation_state, cluster, creation_state, locate, needs_ticks, node, nodes, stat,
+    time, totals,
 };
 pub use receipt::receipts;
 pub use record::{CopyChange, NodeRecord, ReceiptRecord};

@@ -3,7 +3,6 @@
 use super::NamespaceArguments;
 use crate::raft::StateView;
 use dfs_core::id::NodeId;
-use dfs_core::limit::NODES_PAGE_MAX;
 use dfs_core::meta::{self, Command, NodeRecord, Outcome};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::NodeAddress;
@@ -57,18 +56,7 @@ impl NamespaceArguments {
     }
 
     pub(super) async fn registered(&self) -> Result<Vec<NodeRecord>, Refusal> {
-        self.look(|view| {
-            let mut nodes: Vec<NodeRecord> = Vec::new();
-            loop {
-                let page = meta::nodes(view, nodes.last().map(|node| node.node), NODES_PAGE_MAX)?;
-                let more = page.len() == NODES_PAGE_MAX;
-                nodes.extend(page);
-                if !more {
-                    return Ok(nodes);
-                }
-            }
-        })
-        .await
+        self.look(meta::all_nodes).await
     }
 
     pub(super) async fn addresses(&self, nodes: BTreeSet<NodeId>) -> Result<BTreeMap<NodeId, NodeAddress>, Refusal> {

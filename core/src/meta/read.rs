@@ -182,6 +182,19 @@ pub fn nodes<V: View>(view: &V, after: Option<NodeId>, limit: usize) -> Result<V
     pairs.iter().map(|(key, value)| Ok(NodeRecord::from_bytes(key, value)?)).collect()
 }
 
+/// All storage nodes, by id: they are as few as machines are.
+pub fn all_nodes<V: View>(view: &V) -> Result<Vec<NodeRecord>, V::Error> {
+    let mut all: Vec<NodeRecord> = Vec::new();
+    loop {
+        let page = nodes(view, all.last().map(|node| node.node), NODES_PAGE_MAX)?;
+        let more = page.len() == NODES_PAGE_MAX;
+        all.extend(page);
+        if !more {
+            return Ok(all);
+        }
+    }
+}
+
 /// Cluster time as of the last entry.
 pub fn time<V: View>(view: &V) -> Result<ClusterTime, V::Error> {
     Ok(counters(view)?.time)

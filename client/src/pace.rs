@@ -56,6 +56,8 @@ pub(crate) struct Patience {
     pub(crate) still: Duration,
     /// How long it may take in all.
     pub(crate) whole: Duration,
+    /// Whether reads of so many bytes have been seen, so that `whole` is more than a guess.
+    pub(crate) known: bool,
 }
 
 /// How quick the reads of a client have been lately. All of a client's transfers share it.
@@ -83,9 +85,11 @@ impl Pace {
         recent.budget = (recent.budget + EXTRA_READS_PERMILLE * ONE / 1000).min(EXTRA_READS_BURST * ONE);
         let still = quantile(&recent.first_byte, 95).map_or(STILL_UNKNOWN, |time| time * STILL_FACTOR);
         let still = still.clamp(Duration::from_millis(READ_STILL_MIN_MS), Duration::from_millis(READ_STILL_MAX_MS));
-        let mebibyte = quantile(&recent.per_mebibyte, 50).unwrap_or(MEBIBYTE_UNKNOWN).max(MEBIBYTE_MIN);
+        let median = quantile(&recent.per_mebibyte, 50);
+        let mebibyte = median.unwrap_or(MEBIBYTE_UNKNOWN).max(MEBIBYTE_MIN);
         let flow = (mebibyte * WHOLE_FACTOR).mul_f64(f64::from(bytes) / f64::from(1 << 20));
-        Patience { still, whole: still + flow }
+        let short = bytes < THROUGHPUT_BYTES_MIN && recent.first_byte.len() >= REMEMBERED_MIN;
+        Patience { still, whole: still + flow, known: short || median.is_some() }
     }
 
     /// A read has brought its bytes.
@@ -135,6 +139,10 @@ mod tests {
         Duration::from_millis(count)
     }
 
+    fn known(still: u64, whole: u64) -> Patience {
+        Patience { still: milliseconds(still), whole: milliseconds(whole), known: true }
+    }
+
     fn serve(pace: &Pace, count: u32, first_byte: u64, flow: u64, bytes: u32) {
         let service = Service { first_byte: milliseconds(first_byte), flow: milliseconds(flow), bytes };
         (0..count).for_each(|_| pace.served(&service));
@@ -147,18 +155,18 @@ mod tests {
         serve(&pace, 7, 400, 4, 1 << 20);
         assert_eq!(pace.begin(0).still, STILL_UNKNOWN, "too little is known");
         serve(&pace, 64, 100, 50, 1 << 20);
-        assert_eq!(pace.begin(2 << 20), Patience { still: milliseconds(200), whole: milliseconds(600) });
+        assert_eq!(pace.begin(2 << 20), known(200, 600));
         // What was slow long ago is forgotten, and what is rare does not count.
         serve(&pace, 61, 40, 20, 1 << 20);
         serve(&pace, 3, 5000, 5000, 1 << 20);
-        assert_eq!(pace.begin(1 << 20), Patience { still: milliseconds(80), whole: milliseconds(160) });
+        assert_eq!(pace.begin(1 << 20), known(80, 160));
     }
 
     #[test]
     fn patience_is_never_too_short_nor_too_long() {
         let pace = Pace::default();
         serve(&pace, 64, 0, 0, 1 << 20);
-        assert_eq!(pace.begin(1 << 20), Patience { still: milliseconds(50), whole: milliseconds(90) });
+        assert_eq!(pace.begin(1 << 20), known(50, 90));
         serve(&pace, 64, 3000, 0, 1 << 20);
         assert_eq!(pace.begin(0).still, milliseconds(500));
     }
@@ -167,7 +175,9 @@ mod tests {
     fn small_reads_say_nothing_about_throughput() {
         let pace = Pace::default();
         serve(&pace, 64, 1, 1000, 4096);
-        assert_eq!(pace.begin(1 << 20).whole, milliseconds(50) + MEBIBYTE_UNKNOWN * WHOLE_FACTOR);
+        let guess = Patience { known: false, ..known(50, 450) };
+        assert_eq!(pace.begin(1 << 20), guess);
+        assert!(pace.begin(THROUGHPUT_BYTES_MIN - 1).known, "but the first byte is most of a small read");
     }
 
     #[test]

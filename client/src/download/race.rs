@@ -1,8 +1,9 @@
 //! The replicas of a chunk racing for one read: a pure decision.
 //!
 //! One replica is read first. While it moves, nobody else is asked. When all that run are late (they stand still, or take
-//! far longer than reads do), the next one may be begun beside them if there is leave to do so; when all have stood still
-//! for as long as anyone may, it is begun in any case. A runner that fails is replaced at once.
+//! far longer than reads do), the next one may be begun beside them if there is leave to do so. When all have stood still
+//! for as long as anyone may, or take far longer than reads are known to do, it is begun in any case. A runner that fails
+//! is replaced at once.
 //!
 //! Deliberately absent: clocks, networks, and the leave itself, which its owner gives or not.
 
@@ -86,7 +87,7 @@ impl Race {
             }
             self.refused = true;
         }
-        match self.latest(|race, runner| runner.moved + race.still_max) {
+        match self.latest(|race, runner| race.hopeless_at(runner)) {
             Some(forced) if now >= forced => self.begin(now),
             forced => Step::Wait(forced),
         }
@@ -135,6 +136,13 @@ impl Race {
         (runner.moved + self.patience.still).min(runner.begun + self.patience.whole)
     }
 
+    /// When it is replaced in any case. Bytes that come in drops are not waited for, once it is known how they should come.
+    fn hopeless_at(&self, runner: &Runner) -> Instant {
+        let still = runner.moved + self.still_max;
+        let whole = runner.begun + self.patience.whole.max(self.still_max);
+        if self.patience.known { still.min(whole) } else { still }
+    }
+
     /// When the last of the runners comes to that; never if one has arrived.
     fn latest(&self, when: impl Fn(&Race, &Runner) -> Instant) -> Option<Instant> {
         if self.runners.values().any(|runner| runner.arrived) {
@@ -148,7 +156,7 @@ impl Race {
 mod tests {
     use super::*;
 
-    const PATIENCE: Patience = Patience { still: milliseconds(100), whole: milliseconds(300) };
+    const PATIENCE: Patience = Patience { still: milliseconds(100), whole: milliseconds(300), known: false };
     const STILL_MAX: Duration = milliseconds(600);
 
     const fn milliseconds(count: u64) -> Duration {
@@ -223,12 +231,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_moves_is_never_replaced_without_leave() {
-        let (mut race, start) = (race(2), Instant::now());
-        race.next_step(start, never);
-        let now = start + milliseconds(5000);
-        race.handle_moved(NodeId(1), now, false);
-        assert_eq!(race.next_step(now, refused), Step::Wait(Some(now + STILL_MAX)));
+    async fn one_that_moves_is_replaced_without_leave_only_if_it_is_known_how_long_reads_take() {
+        let step = |known| {
+            let patience = Patience { known, ..PATIENCE };
+            let (mut race, start) = (Race::new(&[replica(1), replica(2)], patience, STILL_MAX), Instant::now());
+            race.next_step(start, never);
+            let now = start + milliseconds(590);
+            race.handle_moved(NodeId(1), now, false);
+            assert!(matches!(race.next_step(now, refused), Step::Wait(_)));
+            race.next_step(start + STILL_MAX, never)
+        };
+        assert_eq!(step(false), Step::Wait(Some(Instant::now() + milliseconds(590) + STILL_MAX)));
+        assert_eq!(step(true), Step::Begin(replica(2)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -246,7 +246,7 @@ async fn callers_share_one_attempt_and_fail_fast_while_backing_off() {
 
     let begun = Instant::now();
     assert!(call(&client, &wrong).await.is_err());
-    assert!(begun.elapsed() < Duration::from_millis(20), "fails fast");
+    assert!(begun.elapsed() < Duration::from_millis(200), "fails fast");
     assert_eq!(client.shared_quinn().stats().outgoing_handshakes, 1);
 
     // Each failure makes the next wait longer, up to a second and a half.

@@ -184,19 +184,14 @@ fn take_late<V: View>(draft: &mut Draft<'_, V>, report: &LateReport) -> Result<(
     let group_key = key::group(report.chunk.file, report.chunk.index.group());
     let Some(mut group) = draft.get::<GroupRecord>(&group_key)? else { return Ok(()) };
     let told = Told::by_primary(report);
+    let length = record.chunk_length(told.index);
     let taken = match &mut record.state {
-        FileState::Open(open) if told.is_known(&group) => {
-            told.merge(&mut group, open.chunk_length(told.index, record.chunk_size))
+        FileState::Open(_) | FileState::Committed(_) | FileState::Replaced(_) if told.is_known(&group) => {
+            told.merge(&mut group, length)
         }
         FileState::Open(open) if told.has_quorum(record.replication) => {
             open.progress = draft.counters.time;
             told.record(&mut group, open, record.chunk_size)
-        }
-        FileState::Committed(committed) if told.is_known(&group) => {
-            told.merge(&mut group, record.chunk_size.chunk_length(committed.size, u64::from(told.index.0)))
-        }
-        FileState::Replaced(replaced) if told.is_known(&group) => {
-            told.merge(&mut group, record.chunk_size.chunk_length(replaced.size, u64::from(told.index.0)))
         }
         FileState::Open(_) | FileState::Committed(_) | FileState::Deleted { .. } | FileState::Replaced(_) => {
             return Ok(());

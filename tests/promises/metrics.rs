@@ -19,6 +19,15 @@ fn metrics(address: &str) -> String {
     ask(address, "GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n")
 }
 
+/// Where a node listens; what scrapes it uses the same number.
+fn address(cluster: &Cluster, name: &str) -> String {
+    let nodes: serde_json::Value =
+        serde_json::from_str(&cluster.launcher(&["status", "--json"]).succeeds().out).expect("JSON");
+    let nodes = nodes["nodes"].as_array().expect("nodes");
+    let node = nodes.iter().find(|node| node["name"] == name).expect("the node");
+    node["address"].as_str().expect("an address").to_owned()
+}
+
 fn value(page: &str, sample: &str) -> f64 {
     let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {sample} in:\n{page}")).parse().expect("a number")
@@ -28,14 +37,7 @@ fn value(page: &str, sample: &str) -> f64 {
 fn every_node_tells_its_metrics_on_loopback_and_survives_what_is_no_http() {
     let cluster = Cluster::start(1, 1);
     cluster.put("counted", &[7; 100_000]);
-    let nodes: serde_json::Value =
-        serde_json::from_str(&cluster.launcher(&["status", "--json"]).succeeds().out).expect("JSON");
-    let address = |name: &str| {
-        let nodes = nodes["nodes"].as_array().expect("nodes");
-        let node = nodes.iter().find(|node| node["name"] == name).expect("the node");
-        node["address"].as_str().expect("an address").to_owned()
-    };
-    let (metadata, storage) = (address("metadata-1"), address("storage-1"));
+    let (metadata, storage) = (address(&cluster, "metadata-1"), address(&cluster, "storage-1"));
     for garbage in ["\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "\u{0}\u{1}\u{2}\r\n\r\n"] {
         assert!(ask(&storage, garbage).starts_with("HTTP/1.1 4"), "{garbage:?}");
     }
@@ -50,6 +52,31 @@ fn every_node_tells_its_metrics_on_loopback_and_survives_what_is_no_http() {
         value(&metrics(&metadata), "dfs_storage_nodes{state=\"alive\"}") == 1.0
     });
     assert_eq!(value(&metrics(&metadata), "dfs_files"), 1.0);
+}
+
+/// A file of 4 KiB costs two entries of the Raft log, to create and to commit it, and one flush at each replica.
+#[test]
+fn a_small_file_costs_two_entries_and_one_flush() {
+    const FILES: u32 = 20;
+    let cluster = Cluster::start(1, 3);
+    let metadata = address(&cluster, "metadata-1");
+    let storage = ["storage-1", "storage-2", "storage-3"].map(|name| address(&cluster, name));
+    let entries = || value(&metrics(&metadata), "dfs_raft_last_index");
+    let flushes = || -> f64 {
+        let sample = "dfs_disk_operation_duration_seconds_count{operation=\"fsync\"}";
+        storage.iter().map(|storage| value(&metrics(storage), sample)).sum()
+    };
+    // The first one makes segments, which have names to be made durable.
+    cluster.put("small/first", &[0; 4096]);
+    let (entries_before, flushes_before) = (entries(), flushes());
+    for number in 0..FILES {
+        cluster.put(&format!("small/{number}"), &[7; 4096]);
+    }
+    let (entries, flushes) = (entries() - entries_before, flushes() - flushes_before);
+    // Now and then the leader writes down the time, and a store the checkpoint of its index.
+    assert!(entries <= f64::from(2 * FILES + 3), "{entries} entries for {FILES} files");
+    assert!(flushes <= f64::from(3 * FILES + 6), "{flushes} flushes for {FILES} files");
+    assert!(entries >= f64::from(2 * FILES) && flushes >= f64::from(3 * FILES), "{entries} and {flushes}");
 }
 
 /// A65: an address that is taken is told with its key, and nothing listens where none is wanted.

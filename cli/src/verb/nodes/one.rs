@@ -10,9 +10,8 @@ use crate::moment;
 use dfs_client::{Client, ClusterNodes};
 use dfs_core::id::Role;
 use dfs_core::liveness::Transition;
-use dfs_core::time::ClusterTime;
 use dfs_core::unit::ByteCount;
-use dfs_core::wire::metadata::{MetadataNodeInfo, StorageNodeInfo};
+use dfs_core::wire::metadata::{MetadataNodeInfo, NodePast, StorageNodeInfo};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -26,9 +25,8 @@ enum Node {
     Metadata(MetadataNodeInfo),
     Storage {
         info: Box<StorageNodeInfo>,
-        /// Changes of its health that this leader has noted, oldest first, and the time that they are counted from.
-        history: Vec<Transition>,
-        now: ClusterTime,
+        /// Changes of its health that this leader has noted.
+        past: NodePast,
     },
 }
 
@@ -75,9 +73,8 @@ impl One {
             }
             _ => {
                 let info = nodes.storage.iter().find(|node| node.address.node == name.node).ok_or_else(unknown)?;
-                let history = client.node_history(name.node).await?;
-                let now = client.who_leads().await?.cluster_time;
-                (Node::Storage { info: Box::new(info.clone()), history, now }, info.address.address)
+                let past = client.node_history(name.node).await?;
+                (Node::Storage { info: Box::new(info.clone()), past }, info.address.address)
             }
         };
         let told = actors::ask(client, name.to_string(), address, name.role).await;
@@ -95,7 +92,7 @@ impl One {
                 lines.push(("state", format!("{role} in term {}{silent}", info.term)));
                 lines.push(("log", format!("has entry {}", known(info.matched))));
             }
-            Node::Storage { info, history, now } => storage_lines(&mut lines, &self.told.name, info, history, *now),
+            Node::Storage { info, past } => storage_lines(&mut lines, &self.told.name, info, past),
         }
         own_lines(&mut lines, &self.told);
         lines.iter().map(|(word, text)| format!("{word:<10} {text}\n")).collect()
@@ -106,11 +103,11 @@ impl One {
         let own = NodeJson::of(&self.told);
         match &self.node {
             Node::Metadata(info) => OneJson::Metadata { known: json::MetadataNode::of(info), own },
-            Node::Storage { info, history, .. } => OneJson::Storage {
+            Node::Storage { info, past } => OneJson::Storage {
                 known: json::StorageNode::of(info),
                 writes: info.load.map(|load| load.writes),
                 reads: info.load.map(|load| load.reads),
-                history: history.iter().map(change_json).collect(),
+                history: past.changes.iter().map(change_json).collect(),
                 own,
             },
         }
@@ -128,7 +125,7 @@ fn change_json(change: &Transition) -> ChangeJson {
 
 type Lines = Vec<(&'static str, String)>;
 
-fn storage_lines(lines: &mut Lines, name: &str, info: &StorageNodeInfo, history: &[Transition], now: ClusterTime) {
+fn storage_lines(lines: &mut Lines, name: &str, info: &StorageNodeInfo, past: &NodePast) {
     lines.push(("node", format!("{name} at {}", info.address.address)));
     lines.push(("state", format!("{}; last beat {}", json::state(info.health), ago(info.silent_ms))));
     lines.push(("store", format!("{}, incarnation {}", info.store, info.incarnation)));
@@ -144,9 +141,10 @@ fn storage_lines(lines: &mut Lines, name: &str, info: &StorageNodeInfo, history:
         None => lines.push(("holds", "not known: this leader has had no beat of it".to_owned())),
     }
     let mut word = "history";
-    for change in history.iter().rev() {
+    for change in past.changes.iter().rev() {
         let (from, to) = (json::state(change.from), json::state(change.to));
-        lines.push((word, format!("{} ago: {from} to {to}: {}", moment::span(now.since(change.at)), change.cause)));
+        lines
+            .push((word, format!("{} ago: {from} to {to}: {}", moment::span(past.now.since(change.at)), change.cause)));
         word = "";
     }
 }
@@ -179,6 +177,7 @@ mod tests {
     use super::*;
     use dfs_core::id::{Incarnation, NodeId, StoreId};
     use dfs_core::liveness::Cause;
+    use dfs_core::time::ClusterTime;
     use dfs_core::wire::NodeAddress;
     use dfs_core::wire::metadata::Health;
 
@@ -193,11 +192,12 @@ mod tests {
             load: None,
         };
         let change = |at, from, to, cause| Transition { at: ClusterTime(at), from, to, cause };
-        let history = vec![
+        let changes = vec![
             change(1_000, Health::Unknown, Health::Alive, Cause::Beat { incarnation: Incarnation(4) }),
             change(60_000, Health::Suspect, Health::Dead, Cause::Silence { silent_ms: 30_000 }),
         ];
-        let node = Node::Storage { info: Box::new(info), history, now: ClusterTime(91_000) };
+        let past = NodePast { now: ClusterTime(91_000), changes };
+        let node = Node::Storage { info: Box::new(info), past };
         let told =
             Told { name: "storage-2".to_owned(), description: Err("the peer did not answer in time".to_owned()) };
         let one = One { node, told };

@@ -121,6 +121,15 @@ pub struct NodeHistory {
     pub node: NodeId,
 }
 
+/// How the health of a storage node has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePast {
+    /// The leader's time now, by which the changes are dated.
+    pub now: ClusterTime,
+    /// The changes, oldest first.
+    pub changes: Vec<Transition>,
+}
+
 /// Asks the leader how the cluster is, on one screen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterStatus {}
@@ -168,6 +177,11 @@ pub struct ClusterSummary {
     pub repair: RepairSummary,
 }
 
+/// Asks the leader for cluster time as the state has it, which is at most a few minutes behind the leader's clock and
+/// never ahead of a later leader's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShowTime {}
+
 /// Asks the leader for the settings of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShowSettings {}
@@ -178,7 +192,7 @@ pub struct ShowSettings {}
 pub struct ChangeSettings {
     /// Drawn for this change, and the same for its retries.
     pub request: RequestId,
-    /// Cluster time when it was first tried.
+    /// The cluster time of the first try, or a little before it, from [`ShowTime`].
     pub first_tried: ClusterTime,
     /// The new values, at least one and each setting at most once.
     pub changes: Vec<SettingChange>,
@@ -277,7 +291,13 @@ impl Request for ChangeSettings {
 impl Request for NodeHistory {
     const SERVICE: Service = Service::Namespace;
     const METHOD: u8 = 18;
-    type Reply = Vec<Transition>;
+    type Reply = NodePast;
+}
+
+impl Request for ShowTime {
+    const SERVICE: Service = Service::Namespace;
+    const METHOD: u8 = 19;
+    type Reply = ClusterTime;
 }
 
 impl Request for DescribeNode {

@@ -299,6 +299,8 @@ pub struct StorageNode {
     pub pending_copies: Option<u64>,
     /// Whether it refuses chunks because its disk is full or failed.
     pub refuses_chunks: Option<bool>,
+    /// Whether several others find it slow, so that it gets less work.
+    pub slow: bool,
 }
 
 impl StorageNode {
@@ -319,6 +321,7 @@ impl StorageNode {
             chunk_bytes: node.load.map(|load| load.chunk_bytes),
             pending_copies: node.load.map(|load| load.pending_copies),
             refuses_chunks: node.load.map(|load| load.refuses_chunks),
+            slow: node.slow,
         }
     }
 }

@@ -106,6 +106,9 @@ pub const STATE_TIME_BEHIND_MAX_MS: u64 = 5 * 60 * 1000;
 /// How long a client goes by the cluster time that it was told last.
 pub const CLUSTER_TIME_KEPT_MS: u64 = 60 * 1000;
 
+/// Slow peers that a storage node tells with a beat.
+pub const SLOW_PEERS_TOLD_MAX: usize = 8;
+
 /// How long a replaced version of a file stays readable by its id, in cluster time, so that whoever began to read it
 /// ends undisturbed.
 pub const VERSION_GRACE_MS: u64 = 10 * 60 * 1000;

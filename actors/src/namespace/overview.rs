@@ -45,6 +45,8 @@ impl NamespaceArguments {
             health: evidence.health,
             silent_ms: evidence.silent.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
             load: evidence.load,
+            slow_for: evidence.slow_for,
+            slow: evidence.slow,
         };
         Ok(nodes.into_iter().zip(evidence).map(describe).collect())
     }

@@ -8,8 +8,9 @@ use crate::json;
 use crate::launcher::NodeName;
 use crate::moment;
 use dfs_client::{Client, ClusterNodes};
-use dfs_core::id::Role;
+use dfs_core::id::{NodeId, Role};
 use dfs_core::liveness::Transition;
+use dfs_core::slowness::SlowPeer;
 use dfs_core::unit::ByteCount;
 use dfs_core::wire::metadata::{MetadataNodeInfo, NodePast, StorageNodeInfo};
 use serde::Serialize;
@@ -46,9 +47,20 @@ pub enum OneJson {
         known: json::StorageNode,
         writes: Option<u32>,
         reads: Option<u32>,
+        slow_for: Vec<SlowJson>,
         history: Vec<ChangeJson>,
         own: NodeJson,
     },
+}
+
+/// For which node it is slow, and what that has seen.
+#[derive(Serialize)]
+pub struct SlowJson {
+    node: u64,
+    copy_ms: u32,
+    usual_copy_ms: u32,
+    round_trip_ms: u32,
+    usual_round_trip_ms: u32,
 }
 
 /// One change of a storage node's health.
@@ -107,10 +119,21 @@ impl One {
                 known: json::StorageNode::of(info),
                 writes: info.load.map(|load| load.writes),
                 reads: info.load.map(|load| load.reads),
+                slow_for: info.slow_for.iter().map(slow_json).collect(),
                 history: past.changes.iter().map(change_json).collect(),
                 own,
             },
         }
+    }
+}
+
+fn slow_json((by, seen): &(NodeId, SlowPeer)) -> SlowJson {
+    SlowJson {
+        node: by.0,
+        copy_ms: seen.times.copy_ms,
+        usual_copy_ms: seen.usual.copy_ms,
+        round_trip_ms: seen.times.round_trip_ms,
+        usual_round_trip_ms: seen.usual.round_trip_ms,
     }
 }
 
@@ -139,6 +162,15 @@ fn storage_lines(lines: &mut Lines, name: &str, info: &StorageNodeInfo, past: &N
             lines.push(("transfers", format!("{writes} writes and {reads} reads in progress; owes {owed} copies")));
         }
         None => lines.push(("holds", "not known: this leader has had no beat of it".to_owned())),
+    }
+    let (believed, mut word) = (if info.slow { "; it gets less work" } else { "" }, "slow");
+    for (by, seen) in &info.slow_for {
+        let by = NodeName { role: Role::Storage, node: *by };
+        let (times, usual) = (seen.times, seen.usual);
+        let copy = format!("{} ms for a copy ({} ms usual)", times.copy_ms, usual.copy_ms);
+        let trip = format!("{} ms there and back ({} ms usual)", times.round_trip_ms, usual.round_trip_ms);
+        lines.push((word, format!("for {by}: {copy}, {trip}{believed}")));
+        word = "";
     }
     let mut word = "history";
     for change in past.changes.iter().rev() {
@@ -175,27 +207,33 @@ fn own_lines(lines: &mut Lines, told: &Told) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dfs_core::id::{Incarnation, NodeId, StoreId};
+    use dfs_core::id::{Incarnation, StoreId};
     use dfs_core::liveness::Cause;
+    use dfs_core::slowness::PeerTimes;
     use dfs_core::time::ClusterTime;
     use dfs_core::wire::NodeAddress;
     use dfs_core::wire::metadata::Health;
 
     #[test]
     fn a_node_that_is_gone_is_shown_with_the_evidence_and_nothing_invented() {
-        let info = StorageNodeInfo {
+        let mut info = StorageNodeInfo {
             address: NodeAddress { node: NodeId(2), address: "127.0.0.1:7102".parse().unwrap() },
             incarnation: Incarnation(4),
             store: StoreId(1),
             health: Health::Dead,
             silent_ms: Some(61_000),
             load: None,
+            slow_for: Vec::new(),
+            slow: false,
         };
         let change = |at, from, to, cause| Transition { at: ClusterTime(at), from, to, cause };
         let changes = vec![
             change(1_000, Health::Unknown, Health::Alive, Cause::Beat { incarnation: Incarnation(4) }),
             change(60_000, Health::Suspect, Health::Dead, Cause::Silence { silent_ms: 30_000 }),
         ];
+        let times = PeerTimes { copy_ms: 420, round_trip_ms: 1 };
+        let usual = PeerTimes { copy_ms: 9, round_trip_ms: 1 };
+        info.slow_for = vec![(NodeId(5), SlowPeer { node: NodeId(2), times, usual })];
         let past = NodePast { now: ClusterTime(91_000), changes };
         let node = Node::Storage { info: Box::new(info), past };
         let told =
@@ -204,6 +242,8 @@ mod tests {
         let screen = one.screen();
         assert!(screen.contains("state      dead; last beat 1 min 1 s ago\n"), "{screen}");
         assert!(screen.contains("holds      not known"), "{screen}");
+        let slow = "slow       for storage-5: 420 ms for a copy (9 ms usual), 1 ms there and back (1 ms usual)\n";
+        assert!(screen.contains(slow), "{screen}");
         assert!(screen.contains("history    31.0 s ago: suspect to dead: silent for 30000 ms\n"), "{screen}");
         assert!(screen.contains("           1 min 30 s ago: unknown to alive: it beats (incarnation 4)\n"), "{screen}");
         assert!(screen.contains("itself     does not answer: the peer did not answer"), "{screen}");

@@ -4,6 +4,7 @@ use crate::id::{ClusterId, Incarnation, NodeId, RequestId, Role, StoreId};
 use crate::liveness::Transition;
 use crate::repair::RepairSummary;
 use crate::settings::{ClusterSettings, SettingChange};
+use crate::slowness::SlowPeer;
 use crate::time::ClusterTime;
 use crate::wire::{NodeAddress, Request, Service};
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,10 @@ pub struct StorageNodeInfo {
     pub silent_ms: Option<u64>,
     /// Its load, as its last beat told.
     pub load: Option<StorageLoad>,
+    /// The nodes for which it is slow, with what they told.
+    pub slow_for: Vec<(NodeId, SlowPeer)>,
+    /// Whether the leader believes them, and gives it less work.
+    pub slow: bool,
 }
 
 /// What a storage node tells of its store with every beat.

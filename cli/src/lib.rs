@@ -24,6 +24,7 @@ pub mod part_file;
 pub mod progress;
 pub mod runtime;
 pub mod table;
+pub mod transfer;
 pub mod verb;
 
 use clap::Parser;

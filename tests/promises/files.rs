@@ -96,6 +96,12 @@ fn standard_input_goes_up_and_comes_back_on_standard_output() {
         let output = finish(download, crate::cluster::PATIENCE);
         assert!(output.status.success() && output.stdout == content, "{size}: {:?}", output.stderr);
     }
+    // A reader that has enough is no failure.
+    let mut download = cluster.command(&["download", "-n", &format!("a05/{}", 9 * MIB + 13), "-o", "-"]);
+    let mut child = download.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ran = Ran::from(finish(child, crate::cluster::PATIENCE)).succeeds();
+    assert_eq!(ran.err, "");
 }
 
 /// The first half of A6: a name that exists is refused.

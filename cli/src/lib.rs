@@ -15,6 +15,7 @@ pub mod failure;
 pub mod interrupt;
 pub mod json;
 pub mod launcher;
+pub mod leaderless;
 pub mod local_file;
 pub mod local_tree;
 pub mod logging;

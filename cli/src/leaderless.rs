@@ -193,7 +193,11 @@ mod tests {
         assert!(screen.contains("metadata-1 at 127.0.0.1:7001: answers, for 5.0 s\n"), "{screen}");
         assert!(screen.contains("metadata-3 at 127.0.0.1:7001: does not answer: no answer\n"), "{screen}");
         assert!(screen.contains("storage    not known") && screen.contains("which stands still"), "{screen}");
-        assert!(leaderless(1).table().contains("metadata-2  127.0.0.1:7001  does not answer"), "{}", leaderless(1).table());
+        assert!(
+            leaderless(1).table().contains("metadata-2  127.0.0.1:7001  does not answer"),
+            "{}",
+            leaderless(1).table()
+        );
         let told = json::line(&leaderless(1).json());
         assert!(told.contains("\"leader\":null") && told.contains("\"storage\":null"), "{told}");
         assert!(told.contains("\"answers\":false") && told.contains("\"error\":\"no answer\""), "{told}");

@@ -29,7 +29,8 @@ impl Lines {
 
     fn write(&mut self, output: &mut impl Write, text: &str) {
         if self.broken.is_none() {
-            self.broken = writeln!(output, "{text}").and_then(|()| output.flush()).map_err(|e| Failure::output(&e)).err();
+            self.broken =
+                writeln!(output, "{text}").and_then(|()| output.flush()).map_err(|e| Failure::output(&e)).err();
         }
     }
 

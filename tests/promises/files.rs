@@ -67,6 +67,8 @@ fn a_listing_is_sorted_paged_and_shows_what_the_prefix_says() {
     assert_eq!(cluster.names("a04/a"), ["a04/a-b", "a04/a.txt", "a04/a/x", "a04/a0"]);
     assert!(cluster.names("a04/zzz").is_empty());
     assert!(cluster.names("").len() >= names.len());
+    let none = cluster.run(&["list", "--limit", "0"]);
+    assert_eq!(none.code, 2, "nothing is said of what was not looked at: {}", none.out);
     let limited = cluster.json(&["list", "--prefix", "a04/", "--limit", "2"]);
     assert_eq!(limited["files"].as_array().unwrap().len(), 2, "{limited}");
     assert_eq!(limited["more"], true, "{limited}");

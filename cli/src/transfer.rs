@@ -77,7 +77,7 @@ impl Ended<'_> {
     }
 }
 
-/// What came of many files.
+/// What came of many files. Dropped early, it tells programs that the work was interrupted.
 #[derive(Debug)]
 pub struct Tally {
     /// What is to be done for each.
@@ -143,19 +143,23 @@ impl Tally {
     /// # Errors
     /// Not everything was done, or programs could not be told.
     pub fn conclude(mut self, cut_short: Option<Failure>) -> Result<(), Failure> {
-        let mut lines = self.lines.take();
-        if let Some(lines) = &mut lines {
-            lines.print(&json::line(&json::Transfers {
-                done: self.done,
-                there: self.there,
-                failed: self.failed,
-                bytes: self.bytes,
-                resumed_bytes: self.resumed_bytes,
-                error: cut_short.as_ref().map(|failure| failure.message.clone()),
-            }));
-        }
+        let lines = self.tell_all(cut_short.as_ref()).unwrap_or_default();
         let ended = cut_short.map_or_else(|| self.verdict(), Err);
-        lines.unwrap_or_default().conclude(ended)
+        lines.conclude(ended)
+    }
+
+    /// Writes the last line for programs, once.
+    fn tell_all(&mut self, cut_short: Option<&Failure>) -> Option<Lines> {
+        let mut lines = self.lines.take()?;
+        lines.print(&json::line(&json::Transfers {
+            done: self.done,
+            there: self.there,
+            failed: self.failed,
+            bytes: self.bytes,
+            resumed_bytes: self.resumed_bytes,
+            error: cut_short.map(|failure| failure.message.clone()),
+        }));
+        Some(lines)
     }
 
     fn verdict(&self) -> Result<(), Failure> {
@@ -167,6 +171,12 @@ impl Tally {
         let all = self.done + self.there + self.failed;
         let message = format!("{} of {all} files were not {}", self.failed, self.aim.word());
         Err(Failure::new(exit, message).hint("each is named above with its reason; the others are whole"))
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.tell_all(Some(&Failure::interrupted()));
     }
 }
 

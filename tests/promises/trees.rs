@@ -1,6 +1,8 @@
 //! Directories with all that is below them.
 
 use crate::cluster::{Cluster, PATIENCE, Ran, bytes, finish};
+use rustix::process::{Pid, Signal, kill_process};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -134,6 +136,38 @@ fn a_tree_is_moved_whole_although_nobody_listens_any_more() {
     assert_eq!(ran.code, 8, "{}", ran.err);
     assert!(ran.err.contains("1 of 121 files were not downloaded"), "{}", ran.err);
     assert!((0..FILES).all(|number| into.join(format!("d{}/f{number}", number % 7)).is_file()));
+}
+
+/// A13: programs are told how far it came, and the same command goes on.
+#[test]
+fn a_tree_that_is_interrupted_is_told_as_far_as_it_came() {
+    let cluster = Cluster::shared();
+    let scratch = cluster.scratch();
+    let root = scratch.path().join("tree");
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("small"), b"small").unwrap();
+    let large = std::fs::File::create(root.join("large")).unwrap();
+    large.set_len(48 << 20).unwrap();
+    let arguments = ["upload", "-r", root.to_str().unwrap(), "-n", "tree/cut", "--chunk-size", "64KiB", "--json"];
+    let mut command = cluster.command(&[&arguments[..], &["--parallel", "1"]].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    told.read_line(&mut first).unwrap();
+    assert!(first.contains("tree/cut/small"), "one chunk after the other takes long: {first}");
+    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+    let mut rest = String::new();
+    told.read_to_string(&mut rest).unwrap();
+    Ran::from(finish(child, PATIENCE)).fails(130, "what is stored is not sent again");
+    let summary: serde_json::Value = serde_json::from_str(&rest).unwrap_or_else(|error| panic!("{error}: {rest}"));
+    assert_eq!((counts(&summary), &summary["error"]), ((1, 0, 0), &"interrupted".into()), "{summary}");
+
+    let told = lines(&cluster.run(&arguments).succeeds());
+    let resumed = told.iter().find(|line| line["name"] == "tree/cut/large").unwrap();
+    assert_eq!((&resumed["outcome"], &resumed["bytes"]), (&"uploaded".into(), &(48 << 20).into()), "{resumed}");
+    assert!(resumed["resumed_bytes"].as_u64().is_some_and(|bytes| bytes < 48 << 20), "{resumed}");
+    assert_eq!(resumed["resumed_bytes"], told.last().unwrap()["resumed_bytes"]);
+    assert_eq!(counts(told.last().unwrap()), (1, 1, 0));
 }
 
 /// A directory that is none, and one without a name of its own.

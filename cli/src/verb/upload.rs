@@ -267,6 +267,26 @@ mod tests {
         }
     }
 
+    /// A command line of this verb alone.
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: UploadArgs,
+    }
+
+    #[test]
+    fn the_advice_after_an_interruption_is_true_with_every_flag() {
+        let advice = |flags: &[&str]| {
+            let line = <Line as clap::Parser>::try_parse_from([&["upload"], flags].concat()).unwrap();
+            line.arguments.advice()
+        };
+        for flags in [&["-f", "a"][..], &["-f", "a", "--checksum"], &["-r", "a"], &["-r", "a", "--overwrite"]] {
+            assert!(advice(flags).ends_with("what is stored is not sent again"), "{flags:?}");
+        }
+        assert!(advice(&["-f", "a", "--no-resume"]).ends_with("it begins anew"));
+        assert!(advice(&["-r", "a", "--no-resume"]).ends_with("files that are stored whole are not sent again"));
+    }
+
     #[tokio::test]
     async fn what_is_not_a_file_is_refused_with_another_way() {
         let world = World::production("test");

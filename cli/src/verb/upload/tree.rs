@@ -86,7 +86,9 @@ impl Tree<'_> {
                 break;
             }
         }
-        progress.finish(&format!("uploaded {} files below", tally.done()));
+        if tally.done() > 0 || tally.there() == 0 {
+            progress.finish(&format!("uploaded {} files below", tally.done()));
+        }
         if tally.there() > 0 && !quiet {
             note(format_args!("{} files were there already and were let alone", tally.there()));
         }

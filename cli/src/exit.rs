@@ -18,7 +18,7 @@ pub enum Exit {
     AlreadyExists = 4,
     /// The cluster cannot be reached, or cannot answer now. Trying later may help.
     Unavailable = 5,
-    /// The cluster refused: too few nodes, too many copies, no permission.
+    /// It cannot be done as asked: too few nodes, too many copies, no permission, a range that the file does not have.
     Refused = 6,
     /// Bytes cannot be read, or are not what they should be.
     Integrity = 7,
@@ -39,7 +39,10 @@ impl Exit {
         (Exit::NotFound, "the file, node or cluster does not exist"),
         (Exit::AlreadyExists, "the name or path exists already"),
         (Exit::Unavailable, "the cluster cannot be reached or cannot answer now"),
-        (Exit::Refused, "the cluster refused: too few nodes, too many copies, no permission"),
+        (
+            Exit::Refused,
+            "it cannot be done as asked: too few nodes, too many copies, no permission, no such range of bytes",
+        ),
         (Exit::Integrity, "bytes cannot be read or are not what they should be"),
         (Exit::LocalFile, "a local file cannot be read or written"),
         (Exit::SourceChanged, "a local file changed while it was uploaded"),

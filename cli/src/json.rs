@@ -113,79 +113,41 @@ impl OpenUpload {
         }
     }
 }
-/// A file that was stored, as `upload` writes it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Uploaded {
-    /// The file.
-    #[serde(flatten)]
-    pub file: File,
-    /// Chunks that an earlier run had stored and that were not sent again.
-    pub resumed_chunks: u64,
-}
 
-impl Uploaded {
-    /// The JSON form of an upload.
-    #[must_use]
-    pub fn of(file: &FileInfo, resumed_chunks: u64) -> Uploaded {
-        Uploaded { file: File::of(file), resumed_chunks }
-    }
-}
-/// One file of a download, as `download` writes it.
+/// One file, and what became of it, as `upload` and `download` write it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Download<'a> {
-    /// The id of its version.
-    pub id: u64,
-    /// Its name.
-    pub name: &'a str,
-    /// The bytes that were asked for: its size, or those of the range.
-    pub bytes: u64,
-    /// `downloaded`, `there` if the local file was right already, `verified` or `failed`.
+pub struct Transfer<'a> {
+    /// `uploaded`, `downloaded`, `verified`, `there` if it was there and right already, or `failed`.
     pub outcome: &'static str,
-    /// The local file.
+    /// Its name in the cluster; null if it cannot have one.
+    pub name: Option<&'a str>,
+    /// The local file; null if there is none.
     pub path: Option<String>,
+    /// The id of its version; null if that is not known.
+    pub id: Option<u64>,
+    /// The bytes that were asked for: its size, or those of the range; null if that is not known.
+    pub bytes: Option<u64>,
+    /// Those of them that an earlier run had moved.
+    pub resumed_bytes: u64,
     /// Why it failed.
-    pub error: Option<String>,
+    pub error: Option<&'a str>,
 }
 
-/// A whole download of many files, as `download` writes it last.
+/// All files, as `upload -r` and `download -r` write it last.
 #[derive(Clone, Debug, Serialize)]
-pub struct Downloads {
-    /// Files that were downloaded or verified.
+pub struct Transfers {
+    /// Files that were uploaded, downloaded or verified.
     pub done: u64,
-    /// Files whose local files were right already.
+    /// Files that were there and right already.
     pub there: u64,
     /// Files that failed.
     pub failed: u64,
-    /// Bytes of those that were downloaded or verified.
+    /// Bytes of those that were done.
     pub bytes: u64,
-}
-
-/// What became of one entry of a directory, as `upload -r` writes it.
-#[derive(Clone, Debug, Serialize)]
-pub struct TreeFile {
-    /// The local path.
-    pub path: String,
-    /// `uploaded`, `there` (with the same size and time already) or `failed`.
-    pub result: &'static str,
-    /// The file, where it is stored.
-    #[serde(flatten)]
-    pub file: Option<File>,
-    /// Why it is not.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Those of them that an earlier run had moved.
+    pub resumed_bytes: u64,
+    /// Why the work ended before every file had its turn; null if every file had.
     pub error: Option<String>,
-}
-
-/// What became of a directory: the last line of `upload -r`.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct TreeSummary {
-    /// Files that were uploaded.
-    pub uploaded: u64,
-    /// Their bytes.
-    pub uploaded_bytes: u64,
-    /// Files that were there already.
-    pub there: u64,
-    /// Entries that are not stored.
-    pub failed: u64,
 }
 
 /// A file with its groups, as `stat` writes it.

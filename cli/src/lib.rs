@@ -15,6 +15,7 @@ pub mod failure;
 pub mod interrupt;
 pub mod json;
 pub mod launcher;
+pub mod leaderless;
 pub mod local_file;
 pub mod local_tree;
 pub mod logging;
@@ -24,6 +25,7 @@ pub mod part_file;
 pub mod progress;
 pub mod runtime;
 pub mod table;
+pub mod transfer;
 pub mod verb;
 
 use clap::Parser;

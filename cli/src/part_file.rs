@@ -16,7 +16,7 @@ use dfs_core::wire::metadata::FileInfo;
 use dfs_transport::world::Entropy;
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
@@ -28,6 +28,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the names of temporary files end with.
 const SUFFIX: &str = ".part";
+/// Directories whose temporary files are remembered. One that is forgotten is looked at again.
+const DIRECTORIES_MAX: usize = 64;
+/// Temporary files of a directory that are remembered. Those beyond stay where they are.
+const LEFTOVERS_MAX: usize = 4096;
 
 /// A file that is being written and does not have its name yet.
 #[derive(Debug)]
@@ -43,9 +47,10 @@ pub struct PartFile {
 #[derive(Clone, Debug, Default)]
 pub struct Kept(Arc<AtomicU64>);
 
-/// The temporary files that earlier runs have left, by directory, as they were when a directory was first looked at.
+/// The temporary files that earlier runs have left in the directories that were looked at last, oldest first, as they
+/// were then.
 #[derive(Debug, Default)]
-pub struct Leftovers(Mutex<BTreeMap<PathBuf, Vec<OsString>>>);
+pub struct Leftovers(Mutex<VecDeque<(PathBuf, Vec<OsString>)>>);
 
 impl Kept {
     /// Adds to a failure what stays, if anything does, and how to go on with it.
@@ -67,7 +72,7 @@ impl Kept {
 
 impl PartFile {
     /// Begins a file that will be called `target`, readable by whom the process's umask allows. Dropped early, it leaves
-    /// nothing.
+    /// nothing. Blocks.
     ///
     /// # Errors
     /// The target is something other than a regular file, or nothing can be made in its directory.
@@ -82,7 +87,7 @@ impl PartFile {
     }
 
     /// Begins a file for this version that stays if it is dropped early, or goes on with one that did; what was left of
-    /// other versions is removed. If another process is at it, begins one as [`PartFile::create`] does.
+    /// other versions is removed. If another process is at it, begins one as [`PartFile::create`] does. Blocks.
     ///
     /// # Errors
     /// As [`PartFile::create`].
@@ -138,9 +143,13 @@ impl PartFile {
     /// Puts the bytes on stable storage and gives the file its name, in place of whatever had it. Blocks.
     ///
     /// # Errors
-    /// The disk failed or is full; an existing file is untouched.
+    /// The disk failed or is full; an existing file is untouched. Nothing is kept of bytes that did not reach the disk:
+    /// they can still be read from memory and seem right, and a sync that failed is not to be believed later.
     pub fn finish(mut self) -> io::Result<()> {
-        self.file.sync_all()?;
+        if let Err(cause) = self.file.sync_all() {
+            self.keep = None;
+            return Err(cause);
+        }
         std::fs::rename(&self.temporary, &self.target)?;
         // What has this name from now on is another's.
         self.keep = None;
@@ -166,7 +175,10 @@ impl Leftovers {
     /// Removes what was left of other versions of a target, unless somebody is at it.
     fn remove_others(&self, place: &Place<'_>, own: &Path) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let names = seen.entry(place.directory.to_owned()).or_insert_with(|| parts_in(place.directory));
+        let known = seen.iter().position(|(directory, _)| directory == place.directory);
+        let known = known.and_then(|position| seen.remove(position));
+        let (directory, mut names) =
+            known.unwrap_or_else(|| (place.directory.to_owned(), parts_in(place.directory, LEFTOVERS_MAX)));
         names.retain(|name| {
             let path = place.directory.join(name);
             let other = name.to_str().is_some_and(|name| place.is_leftover(name)) && path != own;
@@ -175,13 +187,17 @@ impl Leftovers {
             }
             !other
         });
+        if seen.len() == DIRECTORIES_MAX {
+            seen.pop_front();
+        }
+        seen.push_back((directory, names));
     }
 }
 
-/// The names of temporary files in a directory.
-fn parts_in(directory: &Path) -> Vec<OsString> {
+/// The names of temporary files in a directory, `max` of them at most.
+fn parts_in(directory: &Path, max: usize) -> Vec<OsString> {
     let names = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
-    names.filter(|name| name.as_bytes().ends_with(SUFFIX.as_bytes())).collect()
+    names.filter(|name| name.as_bytes().ends_with(SUFFIX.as_bytes())).take(max).collect()
 }
 
 /// Where a target is, and what its temporary files are called.
@@ -350,6 +366,44 @@ mod tests {
         part.writer_from(0).unwrap().write_all(&[8; 65_535]).unwrap();
         drop(part);
         assert!(names(directory.path()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_did_not_reach_the_disk_is_not_kept_although_it_can_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let target = directory.path().join("out");
+        std::fs::write(&target, "old").unwrap();
+        let kept = Kept::default();
+        let (mut part, _) = resume(&target, 7, &kept);
+        part.writer_from(0).unwrap().write_all(&[7; 200_000]).unwrap();
+        // A file that was opened so knows its length and cannot be synced.
+        let flags = i32::try_from(OFlags::PATH.bits()).unwrap();
+        part.file = OpenOptions::new().read(true).custom_flags(flags).open(&part.temporary).unwrap();
+        part.finish().unwrap_err();
+        assert_eq!(names(directory.path()), ["out"]);
+        assert_eq!(std::fs::read(&target).unwrap(), b"old");
+        assert_eq!(kept.explain(Failure::interrupted()).hint, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_of_directories_is_bounded_and_looked_up_again() {
+        let root = tempfile::tempdir().unwrap();
+        let (leftovers, kept) = (Leftovers::default(), Kept::default());
+        let entropy = World::production("test").entropy;
+        let target = |number: usize| root.path().join(number.to_string()).join("out");
+        let begin = |number: usize, id| PartFile::resume(&target(number), &version(id), &leftovers, &kept, &entropy);
+        for number in 0..=DIRECTORIES_MAX {
+            std::fs::create_dir(root.path().join(number.to_string())).unwrap();
+            begin(number, 7).unwrap().writer_from(0).unwrap().write_all(&[7; 65_536]).unwrap();
+        }
+        assert_eq!(leftovers.0.lock().unwrap().len(), DIRECTORIES_MAX);
+        // The first was forgotten, and so is looked at again: what was left in it meanwhile is found.
+        drop(begin(0, 8).unwrap());
+        assert!(names(&root.path().join("0")).is_empty());
+        assert_eq!(leftovers.0.lock().unwrap().len(), DIRECTORIES_MAX);
+        std::fs::write(root.path().join("1/a.part"), "").unwrap();
+        std::fs::write(root.path().join("1/b.part"), "").unwrap();
+        assert_eq!(parts_in(&root.path().join("1"), 2).len(), 2);
     }
 
     #[tokio::test]

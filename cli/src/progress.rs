@@ -8,6 +8,7 @@ use dfs_core::unit::ByteCount;
 use dfs_core::wire::metadata::UploadDifference;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -38,8 +39,8 @@ struct Seen {
     bytes: u64,
     /// What an earlier run left, as far as it is taken.
     left: Option<LeftBehind>,
-    /// Chunks of it that were sent again.
-    differed: u64,
+    /// Chunks of it that were sent again, and their bytes.
+    differed: (u64, u64),
     next_line: Instant,
 }
 
@@ -55,7 +56,7 @@ impl Display {
             Style::Lines
         };
         let now = Instant::now();
-        let seen = Seen { total: None, bytes: 0, left: None, differed: 0, next_line: now + LINE_INTERVAL };
+        let seen = Seen { total: None, bytes: 0, left: None, differed: (0, 0), next_line: now + LINE_INTERVAL };
         Display { verb, name: name.to_owned(), began: now, style, seen: Mutex::new(seen) }
     }
 
@@ -68,18 +69,18 @@ impl Display {
             return;
         }
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = seen.bytes - seen.left.map_or(0, |left| left.bytes);
+        let bytes = seen.bytes - seen.left.map_or(0, |left| untold(&left));
         note(format_args!("{done} {}: {}", self.name, summary(bytes, self.began.elapsed())));
-        if seen.differed > 0 {
-            note(format_args!("{} of the chunks that were there had other bytes and were sent again", seen.differed));
+        if let (chunks @ 1.., _) = seen.differed {
+            note(format_args!("{chunks} of the chunks that were there had other bytes and were sent again"));
         }
     }
 
-    /// Chunks that an earlier run left and that were not sent again.
+    /// Bytes that an earlier run left and that were not sent again.
     #[must_use]
-    pub fn resumed_chunks(&self) -> u64 {
+    pub fn resumed_bytes(&self) -> u64 {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.left.map_or(0, |left| left.chunks.saturating_sub(seen.differed))
+        seen.left.map_or(0, |left| left.bytes.saturating_sub(seen.differed.1))
     }
 
     /// Says something about the transfer, unless silence was asked.
@@ -140,7 +141,7 @@ impl Progress for Display {
         let bytes = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.left = Some(*left);
-            seen.bytes += left.bytes;
+            seen.bytes += untold(left);
             seen.bytes
         };
         if let Style::Bar(bar) = &self.style {
@@ -161,12 +162,18 @@ impl Progress for Display {
         self.remark(format_args!("{}: an upload was left open, but {why}; beginning anew", self.name));
     }
 
-    fn differed(&self, _: ChunkIndex) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).differed += 1;
+    fn differed(&self, _: ChunkIndex, length: u32) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.differed = (seen.differed.0 + 1, seen.differed.1 + u64::from(length));
     }
 }
 
-/// Shows many small transfers as one, on standard error.
+/// The bytes of what an earlier run left that will not be told of as progress.
+fn untold(left: &LeftBehind) -> u64 {
+    if left.compared { 0 } else { left.bytes }
+}
+
+/// Shows many transfers as one, on standard error. How many there will be is not known.
 #[derive(Debug)]
 pub struct Many {
     shown: Display,
@@ -181,19 +188,47 @@ impl Many {
         Many { shown }
     }
 
-    /// Takes a bar from the screen. What was done is for the caller to say.
-    pub fn finish(&self) {
-        if let Style::Bar(bar) = &self.shown.style {
-            bar.finish_and_clear();
-        }
+    /// One of them, shown with the others.
+    #[must_use]
+    pub fn one(&self) -> OneOf<'_> {
+        OneOf { all: self, resumed: AtomicU64::new(0) }
+    }
+
+    /// Ends with one line, such as `uploaded 7 files below photos: 3 MiB in 850 ms (3.5 MiB/s)`.
+    pub fn finish(&self, done: &str) {
+        self.shown.finish(done);
     }
 }
 
-impl Progress for Many {
+/// One of many transfers.
+#[derive(Debug)]
+pub struct OneOf<'a> {
+    all: &'a Many,
+    resumed: AtomicU64,
+}
+
+impl OneOf<'_> {
+    /// Bytes that an earlier run left and that were not sent again.
+    #[must_use]
+    pub fn resumed_bytes(&self) -> u64 {
+        self.resumed.load(Ordering::Relaxed)
+    }
+}
+
+impl Progress for OneOf<'_> {
     fn started(&self, _: Option<u64>) {}
 
     fn advanced(&self, bytes: u64) {
-        self.shown.advanced(bytes);
+        self.all.shown.advanced(bytes);
+    }
+
+    fn resumed(&self, left: &LeftBehind) {
+        self.resumed.store(left.bytes, Ordering::Relaxed);
+    }
+
+    fn differed(&self, _: ChunkIndex, length: u32) {
+        // Only what was left can differ.
+        self.resumed.fetch_sub(u64::from(length), Ordering::Relaxed);
     }
 }
 

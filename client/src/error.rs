@@ -36,7 +36,7 @@ pub enum ClientError {
         cause: CallError,
     },
     /// Metadata nodes answer, but none of them leads.
-    #[error("the metadata cluster has had no leader for {} s\nmost of its nodes must be running: see `nodes`", waited.as_secs())]
+    #[error("the metadata cluster has had no leader for {} s\nmost of its nodes must be running: see `status`", waited.as_secs())]
     Unavailable {
         /// How long it was tried.
         waited: Duration,

@@ -48,6 +48,7 @@ pub mod client;
 pub mod cluster;
 mod download;
 mod error;
+mod flow;
 mod in_flight;
 mod leader;
 mod listing;

@@ -14,8 +14,8 @@ pub trait Progress: Send + Sync {
     fn resumed(&self, _left: &LeftBehind) {}
     /// An earlier run left an upload open, but it is of another source or has other parameters: this one begins anew.
     fn began_anew(&self, _difference: UploadDifference) {}
-    /// A chunk that an earlier run left has other bytes than the source has now; it is sent again.
-    fn differed(&self, _chunk: ChunkIndex) {}
+    /// A chunk that an earlier run left has other bytes than the source has now; it, of so many bytes, is sent again.
+    fn differed(&self, _chunk: ChunkIndex, _length: u32) {}
 }
 
 /// What an earlier run of an upload left.
@@ -25,9 +25,10 @@ pub struct LeftBehind {
     pub chunks: u64,
     /// Chunks that the file has.
     pub chunks_total: u64,
-    /// The bytes of those that are there and taken as they are. They are not among those that
-    /// [`Progress::advanced`] tells of.
+    /// The bytes of those that are there.
     pub bytes: u64,
+    /// Whether they are compared with the source. Only then are they among those that [`Progress::advanced`] tells of.
+    pub compared: bool,
 }
 
 /// Nobody listens.

@@ -23,7 +23,7 @@ pub struct ClientSettings {
     pub stall_timeout: Duration,
     /// How long a storage node that is read from may stand still before another one is read beside it in any case.
     /// Usually that is done earlier, by what reads have taken lately.
-    pub first_byte_timeout: Duration,
+    pub read_patience: Duration,
     /// How long a chunk is tried to be read, from all replicas in turn, before it is called unreadable.
     pub read_timeout: Duration,
 }
@@ -37,7 +37,7 @@ impl Default for ClientSettings {
             too_few_nodes_timeout: Duration::from_secs(5),
             write_patience: Duration::from_millis(750),
             stall_timeout: Duration::from_secs(5),
-            first_byte_timeout: Duration::from_millis(600),
+            read_patience: Duration::from_millis(600),
             read_timeout: Duration::from_secs(10),
         }
     }

@@ -63,9 +63,17 @@ struct Stored {
 #[derive(Clone, Copy, Debug)]
 struct Times {
     first_byte: Duration,
-    per_mebibyte: Duration,
+    /// Not known while all its reads were small.
+    per_mebibyte: Option<Duration>,
     reads: u32,
     last: Instant,
+}
+
+/// The least times that any node has.
+#[derive(Clone, Copy, Debug)]
+struct Quickest {
+    mebibyte: Option<Duration>,
+    first_byte: Option<Duration>,
 }
 
 impl Standing {
@@ -122,8 +130,11 @@ impl Standing {
     /// How every node that is known stands. The others are good.
     pub(crate) fn ranks(&self, now: Instant) -> BTreeMap<NodeId, Rank> {
         let seen = self.seen();
-        let quickest = seen.values().filter_map(|seen| seen.mebibyte(now)).min();
-        seen.iter().map(|(node, seen)| (*node, seen.rank(quickest, now))).collect()
+        let quickest = Quickest {
+            mebibyte: seen.values().filter_map(|seen| seen.times(now)?.mebibyte()).min(),
+            first_byte: seen.values().filter_map(|seen| Some(seen.times(now)?.first_byte)).min(),
+        };
+        seen.iter().map(|(node, seen)| (*node, seen.rank(&quickest, now))).collect()
     }
 
     fn seen(&self) -> MutexGuard<'_, BTreeMap<NodeId, Seen>> {
@@ -132,22 +143,18 @@ impl Standing {
 }
 
 impl Seen {
-    fn rank(&self, quickest: Option<Duration>, now: Instant) -> Rank {
+    fn rank(&self, quickest: &Quickest, now: Instant) -> Rank {
         let within = |since: Option<Instant>, time| since.is_some_and(|since| now < since + time);
         if within(self.failed, BLAME) {
             return Rank::Failed;
         }
-        let slow = match (self.mebibyte(now), quickest) {
-            (Some(own), Some(quickest)) => own > quickest * SLOW_FACTOR && own > quickest + SLOW_DIFFERENCE,
-            _ => false,
-        };
+        let slow = self.times(now).is_some_and(|own| quickest.is_much_quicker(&own));
         if slow || within(self.overtaken, SLOW) { Rank::Slow } else { Rank::Good }
     }
 
-    /// How long the node takes for a mebibyte, if that is known.
-    fn mebibyte(&self, now: Instant) -> Option<Duration> {
-        let times = self.times.filter(|times| now < times.last + SLOW && times.reads >= READS_MIN)?;
-        Some(times.first_byte + times.per_mebibyte)
+    /// How long the node takes, if that is known.
+    fn times(&self, now: Instant) -> Option<Times> {
+        self.times.filter(|times| now < times.last + SLOW && times.reads >= READS_MIN)
     }
 
     fn is_forgotten(&self, now: Instant) -> bool {
@@ -159,16 +166,38 @@ impl Seen {
     }
 }
 
+impl Quickest {
+    /// Whether it is much quicker than a node that takes so long. A node of which only small reads are known is compared
+    /// by them, and not with the mebibytes of others.
+    fn is_much_quicker(&self, own: &Times) -> bool {
+        let much = |own: Duration, quickest: Option<Duration>| {
+            quickest.is_some_and(|quickest| own > quickest * SLOW_FACTOR && own > quickest + SLOW_DIFFERENCE)
+        };
+        match own.mebibyte() {
+            Some(mebibyte) => much(mebibyte, self.mebibyte),
+            None => much(own.first_byte, self.first_byte),
+        }
+    }
+}
+
 impl Times {
+    /// How long the node takes for a mebibyte, if it has given that many bytes at once.
+    fn mebibyte(&self) -> Option<Duration> {
+        Some(self.first_byte + self.per_mebibyte?)
+    }
+
     fn of(known: Option<Times>, service: &Service, now: Instant) -> Times {
         let Some(known) = known else {
-            let per_mebibyte = service.per_mebibyte().unwrap_or(Duration::ZERO);
-            return Times { first_byte: service.first_byte, per_mebibyte, reads: 1, last: now };
+            let (first_byte, per_mebibyte) = (service.first_byte, service.per_mebibyte());
+            return Times { first_byte, per_mebibyte, reads: 1, last: now };
         };
         let smooth = |old: Duration, new: Duration| (old * (SMOOTHING - 1) + new) / SMOOTHING;
         Times {
             first_byte: smooth(known.first_byte, service.first_byte),
-            per_mebibyte: service.per_mebibyte().map_or(known.per_mebibyte, |new| smooth(known.per_mebibyte, new)),
+            per_mebibyte: match (known.per_mebibyte, service.per_mebibyte()) {
+                (Some(old), Some(new)) => Some(smooth(old, new)),
+                (old, new) => old.or(new),
+            },
             reads: known.reads.saturating_add(1),
             last: now,
         }
@@ -259,6 +288,26 @@ mod tests {
             served(&standing, TWO, 700, now);
         }
         assert!(standing.ranks(now).values().all(|rank| *rank == Rank::Good));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_gave_little_is_not_taken_for_quicker_than_one_that_gave_much() {
+        let standing = Standing::default();
+        let now = Instant::now();
+        let read = |node, first_byte, flow, bytes| {
+            let milliseconds = Duration::from_millis;
+            let service = Service { first_byte: milliseconds(first_byte), flow: milliseconds(flow), bytes };
+            (0..READS_MIN).for_each(|_| standing.served(node, &service, now));
+        };
+        read(ONE, 2, 0, 4096);
+        read(TWO, 2, 100, 1 << 20);
+        read(NodeId(3), 3, 90, 1 << 20);
+        assert!(standing.ranks(now).values().all(|rank| *rank == Rank::Good));
+        // Small reads are compared with small reads, and large with large.
+        read(NodeId(4), 200, 0, 4096);
+        read(NodeId(5), 2, 900, 1 << 20);
+        assert_eq!((rank(&standing, NodeId(4), now), rank(&standing, NodeId(5), now)), (Rank::Slow, Rank::Slow));
+        assert_eq!((rank(&standing, ONE, now), rank(&standing, TWO, now)), (Rank::Good, Rank::Good));
     }
 
     #[tokio::test(start_paused = true)]

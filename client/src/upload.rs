@@ -167,8 +167,8 @@ impl<'a> Begun<'a> {
         let origin = Origin { name: &request.name, nonce, file, size, chunk_size };
         let stock = Stock::take(client, &origin, &resumed).await?;
         let (chunks, bytes) = stock.chunks_and_bytes();
-        let bytes = if request.resume == Resume::Compare { 0 } else { bytes };
-        progress.resumed(&LeftBehind { chunks, chunks_total: chunk_size.chunk_count(size), bytes });
+        let compared = request.resume == Resume::Compare;
+        progress.resumed(&LeftBehind { chunks, chunks_total: chunk_size.chunk_count(size), bytes, compared });
         Ok(Some(Begun { file, nonce, first_group: None, stock, origin: Some(origin) }))
     }
 }
@@ -230,7 +230,7 @@ impl<'a> Run<'a> {
                         compared.into_iter().for_each(|length| self.progress.advanced(u64::from(length)));
                     }
                     Some(Fed::Differs(chunk, epoch)) => {
-                        self.progress.differed(chunk.index);
+                        self.progress.differed(chunk.index, chunk.sums.length);
                         self.plan.handle_differs(chunk.index, epoch);
                         self.take(chunk);
                     }

@@ -244,7 +244,13 @@ async fn cluster(page: &mut Page, raft: &RaftHandle, namespace: &NamespaceArgume
 
 /// A leader that has not listened for long enough to judge names its metrics without a value.
 fn repairs(page: &mut Page, repair: &RepairSummary) {
-    let told: [(&'static str, Kind, &str, u64); 7] = [
+    let told: [(&'static str, Kind, &str, u64); 8] = [
+        (
+            "dfs_repair_more",
+            Kind::Gauge,
+            "Whether more groups wait than are kept in mind, so that the numbers of what is to be made are too low.",
+            u64::from(repair.more),
+        ),
         ("dfs_repair_chunks_below", Kind::Gauge, "Chunks with fewer live copies than wanted.", repair.chunks_below),
         ("dfs_repair_chunks_unavailable", Kind::Gauge, "Chunks without any live copy.", repair.chunks_unavailable),
         ("dfs_repair_copies_missing", Kind::Gauge, "Copies to be made anew.", repair.copies_missing),

@@ -112,6 +112,13 @@ fn a_file_can_be_verified_without_being_written() {
     assert_eq!((&line["outcome"], &line["bytes"]), (&"verified".into(), &300_000.into()), "{line}");
     assert_eq!(crate::failures::flip(&cluster, "storage-1", &content[150_000..150_032]), 1);
     verify(&[]).fails(7, "1:0");
+    let ran = verify(&["--json"]).fails(7, "1:0");
+    let line: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&line["outcome"], &line["bytes"]), (&"failed".into(), &300_000.into()), "{line}");
+    assert!(line["error"].as_str().is_some_and(|error| error.contains("1:0")), "{line}");
+    let ran = cluster.run(&["download", "-n", "unknown", "--json"]).fails(3, "unknown");
+    let line: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&line["outcome"], &line["name"], &line["id"]), (&"failed".into(), &"unknown".into(), &().into()));
     verify(&["--range", "0-1000"]).succeeds();
     verify(&["--range", "150000-150001"]).fails(7, "1:0");
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "nothing was written");

@@ -67,6 +67,8 @@ fn a_listing_is_sorted_paged_and_shows_what_the_prefix_says() {
     assert_eq!(cluster.names("a04/a"), ["a04/a-b", "a04/a.txt", "a04/a/x", "a04/a0"]);
     assert!(cluster.names("a04/zzz").is_empty());
     assert!(cluster.names("").len() >= names.len());
+    let none = cluster.run(&["list", "--limit", "0"]);
+    assert_eq!(none.code, 2, "nothing is said of what was not looked at: {}", none.out);
     let limited = cluster.json(&["list", "--prefix", "a04/", "--limit", "2"]);
     assert_eq!(limited["files"].as_array().unwrap().len(), 2, "{limited}");
     assert_eq!(limited["more"], true, "{limited}");
@@ -96,6 +98,12 @@ fn standard_input_goes_up_and_comes_back_on_standard_output() {
         let output = finish(download, crate::cluster::PATIENCE);
         assert!(output.status.success() && output.stdout == content, "{size}: {:?}", output.stderr);
     }
+    // A reader that has enough is no failure.
+    let mut download = cluster.command(&["download", "-n", &format!("a05/{}", 9 * MIB + 13), "-o", "-"]);
+    let mut child = download.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ran = Ran::from(finish(child, crate::cluster::PATIENCE)).succeeds();
+    assert_eq!(ran.err, "");
 }
 
 /// The first half of A6: a name that exists is refused.

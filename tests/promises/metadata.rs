@@ -76,3 +76,26 @@ fn a_single_metadata_node_works_and_remembers() {
     cluster.put("another", &content);
     assert_eq!(cluster.names(""), ["another", "only"]);
 }
+
+/// A52: without a leader it is told what is known and what is not, and nothing goes in a circle.
+#[test]
+fn without_a_leader_status_and_nodes_say_who_answers_and_what_is_not_known() {
+    let cluster = Cluster::start(3, 1);
+    let leader = cluster.leader();
+    let other = if leader == "metadata-1" { "metadata-2" } else { "metadata-1" };
+    cluster.launcher(&["kill", &leader]).succeeds();
+    cluster.launcher(&["kill", other]).succeeds();
+    let ask = |arguments: &[&str]| cluster.run(&[arguments, &["--timeout", "2s"]].concat());
+    let ran = ask(&["status"]).fails(5, "1 of 3 metadata nodes answer, and most of them must: start the others");
+    assert!(ran.out.contains("leader     none in term"), "{}", ran.out);
+    assert_eq!(ran.out.matches(": does not answer").count(), 2, "{}", ran.out);
+    assert!(ran.out.contains("storage    not known without a leader"), "{}", ran.out);
+    let ran = ask(&["nodes"]).fails(5, "has had no leader");
+    assert_eq!(ran.out.matches("  does not answer").count(), 2, "{}", ran.out);
+    let ran = ask(&["status", "--actors"]).fails(5, "has had no leader");
+    assert!(ran.out.contains("RaftActor"), "{}", ran.out);
+    let ran = ask(&["status", "--json"]).fails(5, "has had no leader");
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    let answering = told["metadata"].as_array().expect("members").iter().filter(|member| member["answers"] == true);
+    assert_eq!((&told["leader"], &told["storage"], answering.count()), (&().into(), &().into(), 1), "{told}");
+}

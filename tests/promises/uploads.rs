@@ -62,9 +62,9 @@ fn an_upload_that_was_killed_at_half_goes_on_and_sends_no_finished_chunk_again()
     let mut again = arguments(&file, "a15");
     again.push("--json".to_owned());
     let done = json(&cluster.run(&again).succeeds());
-    let resumed = done["resumed_chunks"].as_u64().unwrap();
+    let resumed = done["resumed_bytes"].as_u64().unwrap() / CHUNK as u64;
     assert!((CHUNKS as u64 / 2 - 5..CHUNKS as u64).contains(&resumed), "{done}");
-    assert_eq!(done["chunks"], CHUNKS as u64);
+    assert_eq!((&done["outcome"], &done["bytes"]), (&"uploaded".into(), &((CHUNKS * CHUNK) as u64).into()), "{done}");
     assert!(cluster.get("a15") == content);
     // Every copy that was not there was sent once, and of the one chunk that was on its way some are there twice.
     let mut stored = 0;

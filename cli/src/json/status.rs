@@ -41,6 +41,8 @@ pub struct Status {
 pub struct Repair {
     /// How long ago every group had been looked at; not known before that.
     pub looked_ago_ms: Option<u64>,
+    /// Whether more waits than is kept in mind, so that the numbers below are too low.
+    pub more: bool,
     /// Chunks with fewer live copies than wanted, as far as known.
     pub chunks_below: u64,
     /// Of them, those without any.
@@ -75,6 +77,7 @@ impl Repair {
         let whole = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         summary.listened.then(|| Repair {
             looked_ago_ms: summary.swept.map(whole),
+            more: summary.more,
             chunks_below: summary.chunks_below,
             chunks_unavailable: summary.chunks_unavailable,
             copies_missing: summary.copies_missing,

@@ -1,8 +1,8 @@
 //! `bench`: how fast a running cluster is, and what that costs.
 //!
 //! Each kind of work is done for some seconds by so many operations at once; what it took is measured here, and the
-//! processor time of every node is asked before and after. Everything that is made lies under a name of its own and is
-//! deleted in the end, after an interruption too.
+//! processor time of every node is asked before and after. Everything that is made lies under a name of its own. Files are
+//! deleted in the end, after an interruption too; an upload that was cut off stays open until it expires.
 
 mod report;
 mod usage;
@@ -18,6 +18,7 @@ use crate::runtime;
 use clap::{Args, ValueEnum};
 use dfs_core::unit::ByteCount;
 use report::Report;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use usage::Usage;
 use work::{Bench, Plan};
@@ -30,8 +31,9 @@ Examples:
   dfs-cli bench --json | jq '.work[] | {work, bytes_per_second, latency_ms}'
 
 upload and download move large files; small writes and reads files of 4 KiB; metadata makes empty files, looks them up,
-lists them and deletes them. Files that are made lie under bench-…/ and are deleted in the end. docs/OPERATIONS.md says
-how to read the tables.
+lists them and deletes them. Files that are made lie under bench-…/ and are deleted in the end, after an interruption
+too; uploads that it cuts off stay open until they expire (`list --all` shows them). docs/OPERATIONS.md says how to read
+the tables.
 
 With --json: work, an array with the fields work, operations, seconds, operations_per_second, bytes, bytes_per_second,
 latency_ms (p50, p90, p99, p999, max), cpu_seconds_per_gib and cpu_ms_per_operation (client, metadata, storage; null
@@ -80,11 +82,7 @@ pub enum Kind {
 impl BenchArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
         let plan = Plan::new(self.size, self.total, self.duration, self.parallel)?;
-        let mut kinds = self.kinds.clone();
-        if kinds.is_empty() {
-            kinds = Kind::value_variants().to_vec();
-        }
-        kinds.dedup();
+        let kinds = each_once(&self.kinds);
         runtime::run("bench", async |world| {
             let mut interrupt = Interrupt::listen()?;
             let client = self.cluster.client(&world)?;
@@ -107,6 +105,13 @@ impl BenchArgs {
             if self.json { print(format_args!("{}\n", json::pretty(&report.json()))) } else { report.print_costs() }
         })
     }
+}
+
+/// The kinds that are asked for, each once, as their files have names by kind; all where none is.
+fn each_once(asked: &[Kind]) -> Vec<Kind> {
+    let mut seen = BTreeSet::new();
+    let asked = if asked.is_empty() { Kind::value_variants() } else { asked };
+    asked.iter().copied().filter(|kind| seen.insert(*kind)).collect()
 }
 
 /// Does all the work, and shows each line as soon as it is known.

@@ -5,14 +5,14 @@ mod tree;
 use crate::connect::ClusterArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::json;
-use crate::output::{note, print};
+use crate::output::{Lines, note, print};
 use crate::part_file::{Kept, Leftovers, PartFile};
 use crate::progress::Display;
 use crate::runtime;
+use crate::transfer::{Done, Ended, Moved};
 use clap::{ArgGroup, Args};
 use dfs_client::client::{PARALLEL_DEFAULT, PARALLEL_MAX};
-use dfs_client::{Client, DownloadRequest, Progress, WriterSink};
+use dfs_client::{Client, ClientError, DownloadRequest, Progress, WriterSink};
 use dfs_core::name::FileName;
 use dfs_core::range::ByteRange;
 use dfs_core::unit::ByteCount;
@@ -20,6 +20,7 @@ use dfs_core::wire::metadata::{FileInfo, FileTarget};
 use dfs_transport::world::World;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,8 +42,9 @@ With -r, a file that cannot be downloaded is named, and the rest goes on; the ex
 With --verify-only, every byte that is asked for is read from one replica of its chunk and checked, or from another
 where that fails: it says that the file can be read, not that all of its copies are good.
 
-With --json: a line for each file with the fields id, name, bytes, outcome (downloaded, there, verified or failed), path
-and error; with -r, a last line with done, there, failed and bytes.";
+With --json: a line for each file with the fields outcome (downloaded, there, verified or failed), name, path, id,
+bytes, resumed_bytes (found in what an earlier run had got) and error, null where there is none; with -r, a last line
+with done, there, failed, bytes, resumed_bytes and error (null unless it was cut short).";
 
 /// Get files back
 #[derive(Args, Debug)]
@@ -75,22 +77,11 @@ pub struct DownloadArgs {
     /// Show neither progress nor success
     #[arg(short, long)]
     quiet: bool,
-    /// Write JSON lines
+    /// Write JSON lines, and no progress
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     cluster: ClusterArgs,
-}
-
-/// What was done for a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Done {
-    /// It was written.
-    Downloaded,
-    /// Every byte was read, and nothing written.
-    Verified,
-    /// Its local file was there already, and right.
-    There,
 }
 
 /// What one run of the verb shares.
@@ -99,7 +90,7 @@ struct Run<'a> {
     client: &'a Client,
     arguments: &'a DownloadArgs,
     kept: &'a Kept,
-    leftovers: Leftovers,
+    leftovers: Arc<Leftovers>,
 }
 
 impl DownloadArgs {
@@ -108,14 +99,14 @@ impl DownloadArgs {
         let kept = Kept::default();
         let outcome = runtime::run_interruptible("download", async |world| {
             let client = self.cluster.client(&world)?;
-            let (arguments, leftovers) = (&self, Leftovers::default());
+            let (arguments, leftovers) = (&self, Arc::default());
             let run = Run { world: &world, client: &client, arguments, kept: &kept, leftovers };
-            match (&self.name, &self.recursive) {
-                (Some(name), _) => run.one(name).await?,
-                (None, directory) => run.tree(directory.as_deref().unwrap_or_default()).await?,
-            }
+            let outcome = match (&self.name, &self.recursive) {
+                (Some(name), _) => run.one(name).await,
+                (None, directory) => run.tree(directory.as_deref().unwrap_or_default()).await,
+            };
             client.close().await;
-            Ok(())
+            outcome
         });
         outcome.map_err(|failure| kept.explain(failure))
     }
@@ -149,16 +140,15 @@ impl DownloadArgs {
     fn doing(&self) -> &'static str {
         if self.verify_only { "verifying" } else { "downloading" }
     }
-}
 
-impl Done {
-    /// In a word, for people and programs.
-    fn word(self) -> &'static str {
-        match self {
-            Done::Downloaded => "downloaded",
-            Done::Verified => "verified",
-            Done::There => "there",
-        }
+    /// Whether people are told nothing of how it goes.
+    fn is_quiet(&self) -> bool {
+        self.quiet || self.json
+    }
+
+    /// The bytes of a file that are asked for; nothing if it does not have them.
+    fn bytes_of(&self, file: &FileInfo) -> Option<u64> {
+        self.range.map_or(Some(file.size), |range| range.resolve(file.size).ok().map(|span| span.length))
     }
 }
 
@@ -166,35 +156,54 @@ impl Run<'_> {
     /// One file.
     async fn one(&self, name: &FileName) -> Result<(), Failure> {
         let arguments = self.arguments;
-        let progress = Display::new(arguments.doing(), name.as_str(), arguments.quiet);
-        let file = self.client.stat(FileTarget::Name(name.clone())).await?;
+        let quiet = arguments.is_quiet();
+        let progress = Display::new(arguments.doing(), name.as_str(), quiet);
         // A checked component of a name has no slash and is not `..`: it stays in this directory.
         let out = arguments.out.as_deref().unwrap_or(Path::new(name.base()));
         let out = (!arguments.verify_only && !arguments.goes_to_standard_output()).then_some(out);
-        let done = match out {
-            Some(out) => self.save(&file, out, arguments.request(), &progress).await?,
-            None if arguments.verify_only => self.verify(&file, arguments.request(), &progress).await?,
-            None => {
-                let sink = WriterSink::new(&self.world.scope, std::io::stdout());
-                self.client.download_version(&file, sink, arguments.request(), &progress).await?;
-                Done::Downloaded
-            }
+        let found = self.client.stat(FileTarget::Name(name.clone())).await.map_err(Failure::from);
+        let outcome = match &found {
+            Ok(file) => self.fetch(file, out, &progress).await,
+            Err(failure) => Err(failure.clone()),
         };
-        match (done, out) {
-            (Done::There, Some(out)) if !arguments.quiet => {
+        let file = found.as_ref().ok();
+        if arguments.json {
+            let mut lines = Lines::default();
+            lines.print(&self.ended(name, file, out, &outcome).line());
+            return lines.conclude(outcome.map(drop));
+        }
+        match (outcome?.done, out) {
+            (Done::There, Some(out)) if !quiet => {
                 drop(progress);
                 note(format_args!("{} is here already and right; nothing was downloaded", out.display()));
             }
-            _ => progress.finish(done.word()),
+            (done, _) => progress.finish(done.word()),
         }
-        if arguments.json {
-            return self.tell(&file, out, &Ok(done));
+        match file {
+            Some(file) if arguments.verify_only => {
+                let bytes = ByteCount(arguments.bytes_of(file).unwrap_or(0));
+                print(format_args!("{name}: {bytes} can be read and are right (file {})\n", file.file))
+            }
+            _ => Ok(()),
         }
-        if arguments.verify_only {
-            let bytes = ByteCount(self.bytes_of(&file));
-            return print(format_args!("{name}: {bytes} can be read and are right (file {})\n", file.file));
+    }
+
+    /// Does for one file what is asked for.
+    async fn fetch(&self, file: &FileInfo, out: Option<&Path>, progress: &dyn Progress) -> Result<Moved, Failure> {
+        let request = self.arguments.request();
+        match out {
+            Some(out) => self.save(file, out, request, progress).await,
+            None if self.arguments.verify_only => self.verify(file, request, progress).await,
+            None => {
+                let sink = WriterSink::new(&self.world.scope, std::io::stdout());
+                match self.client.download_version(file, sink, request, progress).await {
+                    Ok(()) => Ok(Moved { done: Done::Downloaded, resumed_bytes: 0 }),
+                    // Among others, the reader has enough.
+                    Err(ClientError::Sink(cause)) => Err(Failure::output(&cause)),
+                    Err(error) => Err(error.into()),
+                }
+            }
         }
-        Ok(())
     }
 
     /// Downloads one file into a local one, going on where an earlier run was cut off. One that is there already and right
@@ -205,36 +214,42 @@ impl Run<'_> {
         out: &Path,
         request: DownloadRequest,
         progress: &dyn Progress,
-    ) -> Result<Done, Failure> {
-        let entropy = &self.world.entropy;
+    ) -> Result<Moved, Failure> {
         if self.arguments.no_resume || request.range.is_some() {
-            let part = PartFile::create(out, entropy)?;
+            let part = PartFile::create(out, &self.world.entropy)?;
             download_file(self.world, self.client, file, part, request, progress).await?;
-            return Ok(Done::Downloaded);
+            return Ok(Moved { done: Done::Downloaded, resumed_bytes: 0 });
         }
-        if let Some(copy) = open_of_size(out, file.size)
+        let (target, size) = (out.to_owned(), file.size);
+        if let Some(copy) = self.blocking(move || open_of_size(&target, size)).await?
             && self.right(file, copy).await? == file.size
         {
-            return Ok(Done::There);
+            return Ok(Moved { done: Done::There, resumed_bytes: 0 });
         }
-        let part = PartFile::resume(out, file, &self.leftovers, self.kept, entropy)?;
-        let written = part.written().map_err(|cause| Failure::local_file("read", out, &cause))?;
+        let (target, version, entropy) = (out.to_owned(), file.clone(), self.world.entropy.clone());
+        let (leftovers, kept) = (Arc::clone(&self.leftovers), self.kept.clone());
+        let begin = move || {
+            let part = PartFile::resume(&target, &version, &leftovers, &kept, &entropy)?;
+            let written = part.written().map_err(|cause| Failure::local_file("read", &target, &cause))?;
+            Ok::<_, Failure>((part, written))
+        };
+        let (part, written) = self.blocking(begin).await??;
         let right = match written {
             Some(written) => self.right(file, written).await?,
             None => 0,
         };
-        if right > 0 && !self.arguments.quiet {
+        if right > 0 && !self.arguments.is_quiet() {
             let (right, size) = (ByteCount(right), ByteCount(file.size));
             note(format_args!("{}: {right} of {size} are here already and right; going on from there", file.name));
         }
         go_on(self.world, self.client, file, (part, right), request, progress).await?;
-        Ok(Done::Downloaded)
+        Ok(Moved { done: Done::Downloaded, resumed_bytes: right })
     }
 
     /// How many bytes at the beginning of a local copy are right.
     async fn right(&self, file: &FileInfo, copy: File) -> Result<u64, Failure> {
         // Many files at once have one display together, which counts what comes.
-        let quiet = self.arguments.quiet || self.arguments.recursive.is_some();
+        let quiet = self.arguments.is_quiet() || self.arguments.recursive.is_some();
         let checking = Display::new("checking", file.name.as_str(), quiet);
         Ok(self.client.verified_prefix(file, copy, &checking).await?)
     }
@@ -245,30 +260,32 @@ impl Run<'_> {
         file: &FileInfo,
         request: DownloadRequest,
         progress: &dyn Progress,
-    ) -> Result<Done, Failure> {
+    ) -> Result<Moved, Failure> {
         let nowhere = WriterSink::new(&self.world.scope, std::io::sink());
         self.client.download_version(file, nowhere, request, progress).await?;
-        Ok(Done::Verified)
+        Ok(Moved { done: Done::Verified, resumed_bytes: 0 })
     }
 
-    /// Writes a line for programs about one file.
-    fn tell(&self, file: &FileInfo, path: Option<&Path>, end: &Result<Done, Failure>) -> Result<(), Failure> {
-        let line = json::line(&json::Download {
-            id: file.file.0,
-            name: file.name.as_str(),
-            bytes: self.bytes_of(file),
-            outcome: end.as_ref().map_or("failed", |done| done.word()),
-            path: path.map(|path| path.to_string_lossy().into_owned()),
-            error: end.as_ref().err().map(|failure| failure.message.clone()),
-        });
-        print(format_args!("{line}\n"))
+    /// What became of a file, to be told.
+    fn ended<'b>(
+        &self,
+        name: &'b FileName,
+        file: Option<&FileInfo>,
+        path: Option<&'b Path>,
+        outcome: &'b Result<Moved, Failure>,
+    ) -> Ended<'b> {
+        let bytes = file.and_then(|file| self.arguments.bytes_of(file));
+        Ended { name: Some(name), path, id: file.map(|file| file.file), bytes, outcome }
     }
 
-    /// The bytes of a file that are asked for.
-    fn bytes_of(&self, file: &FileInfo) -> u64 {
-        let range = self.arguments.range.and_then(|range| range.resolve(file.size).ok());
-        range.map_or(file.size, |span| span.length)
+    /// Does something that blocks.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+        self.world.scope.blocking(work).await.map_err(|_| stopped())
     }
+}
+
+fn stopped() -> Failure {
+    Failure::new(Exit::Failure, "the download was stopped")
 }
 
 /// The regular file at this path, if it has so many bytes, and any.
@@ -309,5 +326,5 @@ async fn go_on(
         client.download_version(file, WriterSink::new(&world.scope, writer), request, progress).await?;
     }
     let finished = world.scope.blocking(move || part.finish()).await;
-    finished.map_err(|_| Failure::new(Exit::Failure, "the download was stopped"))?.map_err(|cause| failed(&cause))
+    finished.map_err(|_| stopped())?.map_err(|cause| failed(&cause))
 }

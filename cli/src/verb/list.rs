@@ -45,7 +45,7 @@ pub struct ListArgs {
     #[arg(long)]
     all: bool,
     /// Files (and directories, and open uploads) to show at most [default: all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     /// Write JSON
     #[arg(long)]

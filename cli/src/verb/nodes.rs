@@ -6,6 +6,7 @@ use crate::connect::ClusterArgs;
 use crate::failure::Failure;
 use crate::json;
 use crate::launcher::NodeName;
+use crate::leaderless::{self, Leaderless};
 use crate::moment;
 use crate::output::print;
 use crate::runtime;
@@ -31,7 +32,9 @@ Of one node: the same fields; for a storage node writes, reads, slow_for, an arr
 or its network are slow (node, copy_ms, usual_copy_ms, round_trip_ms, usual_round_trip_ms), and history, an array of
 its changes of state that this leader has noted (cluster_time_ms, from, to, cause); and own, what the node says of itself: name, answers, ready,
 version, uptime_ms, cpu_ms, resident_bytes, resident_peak_bytes, metrics and actors, an array with the fields name,
-running, restarts, last_failure_ms and last_failure.";
+running, restarts, last_failure_ms and last_failure.
+
+Without a leader it shows which metadata nodes answer, and fails with exit code 5; with --json as `status` does.";
 
 /// Show the nodes of the cluster
 #[derive(Args, Debug)]
@@ -50,7 +53,18 @@ impl NodesArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
         runtime::run_interruptible("nodes", async |world| {
             let client = self.cluster.client(&world)?;
-            let nodes = client.nodes().await?;
+            let nodes = match client.nodes().await {
+                Ok(nodes) => nodes,
+                Err(error) => {
+                    let shown = |known: &Leaderless| match self.json {
+                        true => json::pretty(&known.json()) + "\n",
+                        false => known.table(),
+                    };
+                    let failure = leaderless::tell(&client, error, shown).await;
+                    client.close().await;
+                    return Err(failure);
+                }
+            };
             if let Some(name) = self.node {
                 let one = One::ask(&client, &nodes, name).await?;
                 client.close().await;

@@ -4,6 +4,7 @@ use crate::actors::{self, NodeJson, Told};
 use crate::connect::ClusterArgs;
 use crate::failure::Failure;
 use crate::json;
+use crate::leaderless::{self, Leaderless};
 use crate::moment;
 use crate::output::print;
 use crate::runtime;
@@ -23,10 +24,15 @@ Examples:
 With --json: one object with the fields cluster, leader (node, address, term, applied_index), metadata (nodes,
 responding), storage (nodes, alive, suspect, dead), files, file_bytes, open_uploads, capacity_bytes and
 available_bytes (null while no storage node beats), pending_copies, replication, cluster_time_ms, and repair (null while
-the leader does not know who is dead: looked_ago_ms, chunks_below, chunks_unavailable, copies_missing, bytes_missing,
-copies_under_way, copies_made, orders_failed, left_ms, and waiting, an array with reason and chunks). With --actors:
-nodes, an array with the fields name, answers, ready, version, uptime_ms, cpu_ms, resident_bytes, resident_peak_bytes,
-metrics and actors (name, running, restarts, last_failure_ms, last_failure); a node that does not answer has nulls.";
+the leader does not know who is dead: looked_ago_ms, more (whether there is more to repair than the numbers say),
+chunks_below, chunks_unavailable, copies_missing, bytes_missing, copies_under_way, copies_made, orders_failed, left_ms,
+and waiting, an array with reason and chunks). With --actors: nodes, an array with the fields name, answers, ready,
+version, uptime_ms, cpu_ms, resident_bytes, resident_peak_bytes, metrics and actors (name, running, restarts,
+last_failure_ms, last_failure); a node that does not answer has nulls.
+
+Without a leader it shows what the metadata nodes know, and fails with exit code 5. With --json: cluster, leader (null),
+term, applied_index, cluster_time_ms, metadata (an array with node, address, the fields of --actors, and error) and
+storage (null); with --actors, the metadata nodes only.";
 
 /// Show how the cluster is
 #[derive(Args, Debug)]
@@ -46,23 +52,29 @@ impl StatusArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
         runtime::run_interruptible("status", async |world| {
             let client = self.cluster.client(&world)?;
-            if self.actors {
-                let nodes = client.nodes().await?;
-                let told = actors::ask_all(&client, &nodes).await;
-                client.close().await;
-                return match self.json {
-                    true => print(format_args!("{}\n", json::pretty(&ActorsJson::of(&told)))),
-                    false => print(format_args!("{}", actors::table(&told))),
-                };
-            }
-            let summary = client.status().await?;
-            client.close().await;
-            if self.json {
-                print(format_args!("{}\n", json::pretty(&json::Status::of(&summary))))
+            let shown = if self.actors {
+                match client.nodes().await {
+                    Ok(nodes) => Ok(self.actors(&actors::ask_all(&client, &nodes).await)),
+                    Err(error) => Err(leaderless::tell(&client, error, |known| self.actors(&known.told())).await),
+                }
             } else {
-                print(format_args!("{}", screen(&summary)))
-            }
+                match client.status().await {
+                    Ok(summary) if self.json => Ok(json::pretty(&json::Status::of(&summary)) + "\n"),
+                    Ok(summary) => Ok(screen(&summary)),
+                    Err(error) => Err(leaderless::tell(&client, error, |known| self.leaderless(known)).await),
+                }
+            };
+            client.close().await;
+            print(format_args!("{}", shown?))
         })
+    }
+
+    fn actors(&self, told: &[Told]) -> String {
+        if self.json { json::pretty(&ActorsJson::of(told)) + "\n" } else { actors::table(told).to_string() }
+    }
+
+    fn leaderless(&self, known: &Leaderless) -> String {
+        if self.json { json::pretty(&known.json()) + "\n" } else { known.screen() }
     }
 }
 
@@ -199,6 +211,9 @@ mod tests {
         assert!(screen.contains("1 min 1 s of cluster time"), "{screen}");
         assert_eq!(json::Status::of(&summary).leader.node, 2);
         assert!(json::Status::of(&summary).repair.is_none());
+        let repair = RepairSummary { listened: true, more: true, ..RepairSummary::default() };
+        let told = json::line(&json::Status::of(&ClusterSummary { repair, ..summary }));
+        assert!(told.contains("\"more\":true"), "{told}");
     }
 
     #[test]

@@ -5,10 +5,10 @@ mod tree;
 use crate::connect::ClusterArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::json;
-use crate::output::print;
+use crate::output::Lines;
 use crate::progress::Display;
 use crate::runtime;
+use crate::transfer::{Done, Ended, Moved};
 use clap::Args;
 use dfs_client::client::{PARALLEL_DEFAULT, PARALLEL_MAX};
 use dfs_client::{Client, ClientError, FileSource, PipeSource, Resume, UploadRequest};
@@ -35,7 +35,16 @@ The file appears under its name when all of it is durable on enough nodes, and n
 
 An upload that was interrupted goes on where it was when the same command is run again: what is stored is not sent
 again. It is the same if the file has the size and modification time that it had; --checksum compares its bytes.
-Standard input always begins anew.";
+Standard input always begins anew, and so does a file that was not stored whole with --no-resume.
+
+With -r, a file that is stored already with the same size and modification time is let alone, also with --overwrite;
+with --checksum, one that is stored already with the same bytes. Another file of that name fails, or is replaced with
+--overwrite. A file that cannot be stored is named, and the rest goes on; the exit code is that of the failures, or 1
+if they differ.
+
+With --json: a line for each file with the fields outcome (uploaded, there or failed), name, path, id, bytes,
+resumed_bytes (stored by an earlier run and not sent again) and error, null where there is none; with -r, a last line
+with done, there, failed, bytes, resumed_bytes and error (null unless it was cut short).";
 
 /// Store a file
 #[derive(Args, Debug)]
@@ -66,7 +75,7 @@ pub struct UploadArgs {
     /// Begin anew, whatever an interrupted upload has left
     #[arg(long, conflicts_with = "checksum")]
     no_resume: bool,
-    /// Print one line of JSON about the file instead of progress
+    /// Write JSON lines, and no progress
     #[arg(long)]
     json: bool,
     /// Replace the file that has the name now; until all is durable, readers get the old one
@@ -89,11 +98,18 @@ impl UploadArgs {
         let name = self.stored_name()?;
         let outcome = runtime::run_interruptible("upload", async |world| self.upload(&world, name).await);
         outcome.map_err(|failure| match failure.exit {
-            Exit::Interrupted if !self.is_piped() => {
-                failure.hint("run the same command again to go on; what is stored is not sent again")
-            }
+            Exit::Interrupted if !self.is_piped() => failure.hint(self.advice()),
             _ => failure,
         })
+    }
+
+    /// What to do after it was cut short.
+    fn advice(&self) -> &'static str {
+        match (self.no_resume, &self.recursive) {
+            (false, _) => "run the same command again to go on; what is stored is not sent again",
+            (true, Some(_)) => "run the same command again to go on; files that are stored whole are not sent again",
+            (true, None) => "run the same command again; with --no-resume it begins anew",
+        }
     }
 
     fn resume(&self) -> Resume {
@@ -136,36 +152,46 @@ impl UploadArgs {
             replace: self.overwrite,
             ..UploadRequest::new(name.clone(), world.wall_clock.now())
         };
+        let request = if self.is_piped() { request } else { UploadRequest { resume: self.resume(), ..request } };
         if let Some(root) = &self.recursive {
             let client = self.cluster.client(world)?;
-            let request = UploadRequest { resume: self.resume(), ..request };
-            let may_be_there = !self.no_resume && !self.checksum;
-            let (json, quiet) = (self.json, self.quiet);
-            let outcome = Tree { world, client: &client, request, may_be_there, json, quiet }.upload(root).await;
+            let (json, quiet, advice) = (self.json, self.quiet, self.advice());
+            let outcome = Tree { world, client: &client, request, json, quiet, advice }.upload(root).await;
             client.close().await;
             return outcome;
         }
         let progress = Display::new("uploading", name.as_str(), self.quiet || self.json);
-        let info = if self.is_piped() {
+        let stored = self.store(world, request, &progress).await;
+        if stored.is_ok() {
+            progress.finish("uploaded");
+        }
+        let mut lines = Lines::default();
+        let (id, bytes) = stored.as_ref().map_or((None, None), |info| (Some(info.file), Some(info.size)));
+        let outcome = stored.map(|_| Moved { done: Done::Uploaded, resumed_bytes: progress.resumed_bytes() });
+        if self.json {
+            let path = (!self.is_piped()).then_some(self.path());
+            lines.print(&Ended { name: Some(&name), path, id, bytes, outcome: &outcome }.line());
+        }
+        lines.conclude(outcome.map(drop))
+    }
+
+    /// One file, or standard input.
+    async fn store(&self, world: &World, request: UploadRequest, progress: &Display) -> Result<FileInfo, Failure> {
+        let name = request.name.clone();
+        let (client, stored) = if self.is_piped() {
             let client = self.cluster.client(world)?;
             let source = PipeSource::new(&world.scope, std::io::stdin());
-            let info = client.upload(source, request, &progress).await.map_err(|error| explain(error, &name))?;
-            client.close().await;
-            info
+            let stored = client.upload(source, request, progress).await;
+            (client, stored.map_err(|error| explain(error, &name)))
         } else {
             // A file that cannot be read is an error before anything is asked.
             let source = open(world, self.path()).await?;
             let client = self.cluster.client(world)?;
-            let request = UploadRequest { resume: self.resume(), ..request };
-            let info = upload_file(&client, source, request, &progress).await?;
-            client.close().await;
-            info
+            let stored = upload_file(&client, source, request, progress).await;
+            (client, stored)
         };
-        progress.finish("uploaded");
-        if self.json {
-            print(format_args!("{}\n", json::line(&json::Uploaded::of(&info, progress.resumed_chunks()))))?;
-        }
-        Ok(())
+        client.close().await;
+        stored
     }
 }
 
@@ -239,6 +265,26 @@ mod tests {
             assert_eq!(failure.exit, Exit::Usage);
             assert!(failure.hint.unwrap().contains("--name"));
         }
+    }
+
+    /// A command line of this verb alone.
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: UploadArgs,
+    }
+
+    #[test]
+    fn the_advice_after_an_interruption_is_true_with_every_flag() {
+        let advice = |flags: &[&str]| {
+            let line = <Line as clap::Parser>::try_parse_from([&["upload"], flags].concat()).unwrap();
+            line.arguments.advice()
+        };
+        for flags in [&["-f", "a"][..], &["-f", "a", "--checksum"], &["-r", "a"], &["-r", "a", "--overwrite"]] {
+            assert!(advice(flags).ends_with("what is stored is not sent again"), "{flags:?}");
+        }
+        assert!(advice(&["-f", "a", "--no-resume"]).ends_with("it begins anew"));
+        assert!(advice(&["-r", "a", "--no-resume"]).ends_with("files that are stored whole are not sent again"));
     }
 
     #[tokio::test]

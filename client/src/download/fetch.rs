@@ -91,7 +91,7 @@ async fn race_once(
     failures: &mut Failures,
 ) -> Option<Bytes> {
     let length = wanted.blocks().length;
-    let mut race = Race::new(&location.replicas, client.pace.begin(length), client.settings.first_byte_timeout);
+    let mut race = Race::new(&location.replicas, client.pace.begin(length), client.settings.read_patience);
     let mut reads = FuturesUnordered::new();
     let mut running = Running::new();
     // The memory of every read but one, which is the caller's.

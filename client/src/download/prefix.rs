@@ -9,7 +9,6 @@ use crate::client::Inner;
 use crate::error::ClientError;
 use crate::progress::Progress;
 use dfs_core::checksum::{ChunkHasher, Digest};
-use dfs_core::id::GroupIndex;
 use dfs_core::limit::CHUNKS_PER_GROUP;
 use dfs_core::range::Span;
 use dfs_core::wire::metadata::FileInfo;
@@ -41,7 +40,7 @@ pub(crate) async fn verified_prefix<R: Read + Send + 'static>(
                 let chunks = file.chunk_size.chunk_count(file.size) - part.index;
                 let groups = chunks.div_ceil(u64::from(CHUNKS_PER_GROUP));
                 let count = u32::try_from(groups).unwrap_or(u32::MAX).min(CHUNKS_PER_PAGE / CHUNKS_PER_GROUP);
-                Locations::of(client, file.file, GroupIndex(index.group().0), count).await?
+                Locations::of(client, file.file, index.group(), count).await?
             }
         };
         let known = locations.find(index, &BTreeMap::new());

@@ -8,6 +8,7 @@ use super::locations::Location;
 use super::race::Replica;
 use crate::client::Inner;
 use crate::error::TransferFailure;
+use crate::flow::{self, PIECE_BYTES};
 use crate::pace::Service;
 use bytes::{Bytes, BytesMut};
 use dfs_core::checksum::ChunkSums;
@@ -21,11 +22,6 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
-
-/// Bytes that are taken from the transport at once at most.
-const PIECE_BYTES: usize = 256 * 1024;
-/// The slowest transfer that is worth waiting for, in bytes per second.
-const BYTES_PER_SECOND_MIN: u32 = 256 * 1024;
 
 /// How a read moves, for those who watch it.
 #[derive(Debug)]
@@ -68,8 +64,7 @@ pub(super) async fn read_replica(
     let address = address.ok_or(TransferFailure::NoAddress)?;
     let stall = client.settings.stall_timeout;
     let blocks = wanted.blocks();
-    let seconds = u64::from(blocks.length / BYTES_PER_SECOND_MIN);
-    let deadline = Instant::now() + 3 * stall + Duration::from_secs(seconds);
+    let deadline = Instant::now() + 3 * stall + flow::longest(blocks.length);
     let to = Destination { address, role: Role::Storage, node: Some(node) };
     let request =
         ReadChunk { chunk: wanted.chunk, epoch: location.epoch, offset: blocks.offset, length: blocks.length };

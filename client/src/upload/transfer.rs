@@ -10,6 +10,7 @@ use super::cutter::Chunk;
 use super::plan::Send;
 use crate::client::Inner;
 use crate::error::TransferFailure;
+use crate::flow::{self, PIECE_BYTES};
 use bytes::Bytes;
 use dfs_core::id::{NodeId, Role};
 use dfs_core::wire::chunk::{ChunkWritten, WriteAnswer, WriteChunk, WriteReply, WriteTrailer};
@@ -20,10 +21,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// Bytes that are handed to the transport at once: progress is noticed in steps of this size.
-const PIECE_BYTES: usize = 256 * 1024;
-/// The slowest transfer that is worth waiting for, in bytes per second.
-const BYTES_PER_SECOND_MIN: u32 = 256 * 1024;
 /// How long the reason of a primary that stopped the sender may take.
 const REASON_WAIT: Duration = Duration::from_millis(500);
 /// How often a transfer that makes no progress is compared with others.
@@ -47,8 +44,7 @@ pub(super) async fn write_chunk(client: &Inner, send: &Send, chunk: &Chunk) -> R
 }
 
 async fn deliver(client: &Inner, send: &Send, chunk: &Chunk, pulse: &Pulse) -> Result<ChunkWritten, TransferFailure> {
-    let seconds = u64::from(send.request.length / BYTES_PER_SECOND_MIN);
-    let deadline = Instant::now() + 4 * client.settings.stall_timeout + Duration::from_secs(seconds);
+    let deadline = Instant::now() + 4 * client.settings.stall_timeout + flow::longest(send.request.length);
     let primary = send.primary;
     let to = Destination { address: primary.address, role: Role::Storage, node: Some(primary.node) };
     let mut exchange = client.peers.open(&to, Class::Bulk, &send.request, deadline).await?;

@@ -79,7 +79,7 @@ async fn hanging_replicas_everywhere_are_a_bounded_wait_and_an_error() {
     let cluster = Cluster::start();
     let tenth = Duration::from_millis(100);
     let settings = ClientSettings {
-        first_byte_timeout: tenth,
+        read_patience: tenth,
         stall_timeout: 3 * tenth,
         read_timeout: 5 * tenth,
         ..ClientSettings::default()

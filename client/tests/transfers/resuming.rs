@@ -42,7 +42,7 @@ impl Progress for Told {
     fn began_anew(&self, difference: UploadDifference) {
         *self.anew.lock().unwrap() = Some(difference);
     }
-    fn differed(&self, chunk: ChunkIndex) {
+    fn differed(&self, chunk: ChunkIndex, _: u32) {
         self.differed.lock().unwrap().push(chunk);
     }
 }

@@ -32,6 +32,13 @@ async fn work_is_repeated_in_parallel_until_the_time_is_over() {
     assert_eq!(took.latencies.len(), 4, "what has begun is ended");
 }
 
+#[test]
+fn a_kind_of_work_is_done_once_however_often_it_is_named() {
+    let (upload, download) = (Kind::Upload, Kind::Download);
+    assert_eq!(each_once(&[upload, download, upload]), [upload, download]);
+    assert_eq!(each_once(&[]), Kind::value_variants());
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_first_failure_ends_the_work() {
     let failing = async |number| if number == 5 { Err(Failure::interrupted()) } else { Ok(0) };

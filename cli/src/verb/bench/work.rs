@@ -4,7 +4,7 @@ use super::Kind;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use bytes::Bytes;
-use dfs_client::{Client, ClientError, DownloadRequest, Sink, UploadRequest};
+use dfs_client::{Client, ClientError, DownloadRequest, Removal, Sink, TransferMemory, UploadRequest};
 use dfs_core::name::FileName;
 use dfs_core::unit::ByteCount;
 use dfs_core::wire::metadata::FileTarget;
@@ -28,8 +28,6 @@ const SMALL_PARALLEL: u16 = 32;
 /// Latencies are kept to three digits, up to an hour.
 const DIGITS: u8 = 3;
 const LATENCY_US_MAX: u64 = 3600 * 1_000_000;
-/// Deletions at once when what was made goes.
-const DELETES_AT_ONCE: usize = 32;
 
 /// One thing that is measured: a line of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +118,8 @@ pub struct Bench {
     prefix: String,
     large: Bytes,
     small: Bytes,
+    /// What all downloads have together.
+    memory: TransferMemory,
     /// Small and empty files that were made, numbered from zero.
     small_files: Cell<u64>,
     empty_files: Cell<u64>,
@@ -145,6 +145,7 @@ impl Bench {
             prefix: format!("bench-{:016x}/", world.entropy.number()),
             large: content.slice(..plan.size),
             small: content.slice(..SMALL_BYTES),
+            memory: TransferMemory::default(),
             small_files: Cell::new(0),
             empty_files: Cell::new(0),
         }
@@ -172,7 +173,8 @@ impl Bench {
 
     async fn get(&self, name: FileName) -> Result<u64, ClientError> {
         let mut counter = Counter(0);
-        self.client.download(FileTarget::Name(name), &mut counter, DownloadRequest::default(), &()).await?;
+        let request = DownloadRequest { memory: Some(self.memory.clone()), ..DownloadRequest::default() };
+        self.client.download(FileTarget::Name(name), &mut counter, request, &()).await?;
         Ok(counter.0)
     }
 
@@ -253,23 +255,14 @@ impl Bench {
         repeat(parallel, times, self.plan.duration, operation).await
     }
 
-    /// Deletes everything that was made.
+    /// Deletes every file that was made. Uploads that were cut off stay open: only time ends them.
     pub async fn clean_up(&self) -> Result<(), Failure> {
-        let mut listing = self.client.list(self.prefix.clone());
-        let mut deleting = FuturesUnordered::new();
-        loop {
-            let next = if deleting.len() < DELETES_AT_ONCE { listing.next().await? } else { None };
-            let has_next = next.is_some();
-            if let Some(file) = next {
-                deleting.push(self.client.delete(FileTarget::Id(file.file)));
-            }
-            if deleting.len() >= DELETES_AT_ONCE || !has_next {
-                match deleting.next().await {
-                    // One that is gone already is as good.
-                    Some(Ok(_) | Err(ClientError::NotFound { .. })) => {}
-                    Some(Err(error)) => return Err(error.into()),
-                    None => return Ok(()),
-                }
+        let removal = self.client.delete_all(self.prefix.clone(), |_, _| {}).await;
+        match removal {
+            Removal { stopped: Some(error), .. } => Err(error.into()),
+            Removal { failed: 0, .. } => Ok(()),
+            Removal { failed, .. } => {
+                Err(Failure::new(Exit::Failure, format_args!("{failed} files that were made are not deleted")))
             }
         }
     }

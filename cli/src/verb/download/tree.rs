@@ -4,43 +4,21 @@
 //! A file that fails is named, and the rest goes on. Nothing is ever written outside the chosen directory: names were
 //! checked when they were made and are checked again, and links in local directories are not followed.
 
-use super::{Done, Run};
+use super::Run;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::json;
-use crate::output::{note, print};
-use crate::progress::Display;
+use crate::output::note;
+use crate::progress::Many;
+use crate::transfer::{Moved, Tally};
 use dfs_client::{DownloadRequest, Progress, TransferMemory};
 use dfs_core::limit::DOWNLOADS_AT_ONCE;
 use dfs_core::name::FileName;
 use dfs_core::wire::metadata::FileInfo;
 use futures_util::stream::{self, StreamExt};
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::pin::pin;
-
-/// What came of many files.
-#[derive(Debug, Default)]
-struct Total {
-    done: u64,
-    there: u64,
-    bytes: u64,
-    failed: u64,
-    exits: BTreeSet<Exit>,
-}
-
-/// Adds the progress of many files up. How many there will be is not known.
-struct Sum<'a>(&'a Display);
-
-impl Progress for Sum<'_> {
-    fn started(&self, _: Option<u64>) {}
-
-    fn advanced(&self, bytes: u64) {
-        self.0.advanced(bytes);
-    }
-}
 
 impl Run<'_> {
     /// All files below a directory of the cluster.
@@ -48,11 +26,9 @@ impl Run<'_> {
         let arguments = self.arguments;
         let directory = Directory::named(directory)?;
         let into = arguments.out.clone().unwrap_or_else(|| PathBuf::from(directory.base()));
-        let shown = Display::new(arguments.doing(), directory.shown(), arguments.quiet);
-        shown.started(None);
+        let progress = Many::new(arguments.doing(), directory.shown(), arguments.is_quiet());
         let request = DownloadRequest { memory: Some(TransferMemory::default()), ..arguments.request() };
-        let progress = Sum(&shown);
-        let mut total = Total::default();
+        let mut tally = Tally::new(arguments.aim(), arguments.json);
         let listing = self.client.list(directory.prefix.as_str());
         let files = stream::unfold(Some(listing), async |listing| {
             let mut listing = listing?;
@@ -62,7 +38,7 @@ impl Run<'_> {
             }
         });
         let download = async |file| match file {
-            Ok(file) => Ok(self.one_of_many(file, &directory, &into, request.clone(), &progress).await),
+            Ok(file) => Ok(self.one_of_many(file, &directory, &into, request.clone(), &progress.one()).await),
             Err(error) => Err(error),
         };
         let mut ends = pin!(files.map(download).buffer_unordered(DOWNLOADS_AT_ONCE));
@@ -70,33 +46,26 @@ impl Run<'_> {
         while let Some(end) = ends.next().await {
             match end {
                 Ok((file, path, outcome)) => {
-                    total.add(&file, &outcome);
                     if let Err(failure) = &outcome {
-                        note(format_args!("error: {}: {}", file.name, failure.message));
+                        note(format_args!("not {}: {}: {}", arguments.aim().word(), file.name, failure.message));
                     }
-                    if arguments.json {
-                        self.tell(&file, path.as_deref(), &outcome)?;
-                    }
+                    tally.add(&self.ended(&file.name, Some(&file), path.as_deref(), &outcome));
                 }
                 // Those that run go on to their end.
-                Err(error) => cut_short = Some(error),
+                Err(error) => cut_short = Some(error.into()),
             }
         }
-        if arguments.json {
-            let all = total.told();
-            print(format_args!("{}\n", json::line(&all)))?;
+        if tally.done() > 0 {
+            progress.finish(&format!("{} {} files of", arguments.aim().word(), tally.done()));
         }
-        let done = arguments.aim().word();
-        if total.done > 0 {
-            shown.finish(&format!("{done} {} files of", total.done));
+        if tally.there() > 0 && !arguments.is_quiet() {
+            note(format_args!("{} files were here already and right", tally.there()));
         }
-        if total.there > 0 && !arguments.quiet {
-            note(format_args!("{} files were here already and right", total.there));
+        if tally.is_empty() && cut_short.is_none() {
+            let nothing = Failure::new(Exit::NotFound, format_args!("there is no file below {}", directory.shown()));
+            cut_short = Some(nothing.hint("see `list` for the names that exist, and --name for a single file"));
         }
-        match cut_short {
-            Some(error) => Err(error.into()),
-            None => total.verdict(directory.shown(), done),
-        }
+        tally.conclude(cut_short)
     }
 
     async fn one_of_many(
@@ -106,16 +75,12 @@ impl Run<'_> {
         into: &Path,
         request: DownloadRequest,
         progress: &dyn Progress,
-    ) -> (FileInfo, Option<PathBuf>, Result<Done, Failure>) {
+    ) -> (FileInfo, Option<PathBuf>, Result<Moved, Failure>) {
         if self.arguments.verify_only {
             let outcome = self.verify(&file, request, progress).await;
             return (file, None, outcome);
         }
-        let prepared = directory.local(&file.name).and_then(|below| {
-            make_directories(into, below.parent().unwrap_or(Path::new("")))?;
-            Ok(into.join(below))
-        });
-        match prepared {
+        match self.place(directory, &file.name, into).await {
             Ok(path) => {
                 let outcome = self.save(&file, &path, request, progress).await;
                 (file, Some(path), outcome)
@@ -123,44 +88,15 @@ impl Run<'_> {
             Err(failure) => (file, None, Err(failure)),
         }
     }
-}
 
-impl Total {
-    fn add(&mut self, file: &FileInfo, outcome: &Result<Done, Failure>) {
-        match outcome {
-            Ok(Done::There) => self.there += 1,
-            Ok(Done::Downloaded | Done::Verified) => {
-                self.done += 1;
-                self.bytes += file.size;
-            }
-            Err(failure) => {
-                self.failed += 1;
-                self.exits.insert(failure.exit);
-            }
-        }
-    }
-
-    /// For programs.
-    fn told(&self) -> json::Downloads {
-        json::Downloads { done: self.done, there: self.there, failed: self.failed, bytes: self.bytes }
-    }
-
-    /// What the whole came to.
-    fn verdict(&self, directory: &str, done: &str) -> Result<(), Failure> {
-        let all = self.done + self.there + self.failed;
-        if all == 0 {
-            return Err(Failure::new(Exit::NotFound, format_args!("there is no file below {directory}"))
-                .hint("see `list` for the names that exist, and --name for a single file"));
-        }
-        if self.failed == 0 {
-            return Ok(());
-        }
-        let exit = match (self.exits.first(), self.exits.len()) {
-            (Some(exit), 1) => *exit,
-            _ => Exit::Failure,
-        };
-        let message = format!("{} of {all} files were not {done}", self.failed);
-        Err(Failure::new(exit, message).hint("each is named above; the others are whole"))
+    /// Where a file goes; the directories on the way are there afterwards.
+    async fn place(&self, directory: &Directory, name: &FileName, into: &Path) -> Result<PathBuf, Failure> {
+        let below = directory.local(name)?;
+        let path = into.join(&below);
+        let into = into.to_owned();
+        let make = move || make_directories(&into, below.parent().unwrap_or(Path::new("")));
+        self.blocking(make).await??;
+        Ok(path)
     }
 }
 
@@ -207,6 +143,7 @@ impl Directory {
 }
 
 /// Makes the directories of `below` in `into`, and `into` itself, on stable storage. Links below `into` are not followed.
+/// Blocks.
 fn make_directories(into: &Path, below: &Path) -> Result<(), Failure> {
     let mut path = into.to_owned();
     let chosen = std::fs::create_dir_all(into);
@@ -275,21 +212,5 @@ mod tests {
             assert_eq!(make_directories(&into, Path::new(way)).unwrap_err().exit, Exit::LocalFile, "{way}");
         }
         assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn the_exit_code_is_that_of_the_failures_if_they_are_alike() {
-        let total = |exits: &[Exit]| Total {
-            done: 1,
-            there: 0,
-            bytes: 0,
-            failed: exits.len() as u64,
-            exits: exits.iter().copied().collect(),
-        };
-        assert_eq!(total(&[]).verdict("a/", "downloaded"), Ok(()));
-        let alike = total(&[Exit::Integrity, Exit::Integrity]).verdict("a/", "downloaded").unwrap_err();
-        assert_eq!((alike.exit, alike.message.as_str()), (Exit::Integrity, "2 of 3 files were not downloaded"));
-        assert_eq!(total(&[Exit::Integrity, Exit::LocalFile]).verdict("a/", "x").unwrap_err().exit, Exit::Failure);
-        assert_eq!(Total::default().verdict("a/", "x").unwrap_err().exit, Exit::NotFound);
     }
 }

@@ -2,17 +2,18 @@
 //!
 //! Many files are on their way at once, as many as [`FILES_AT_ONCE`] and their bytes within
 //! [`CLIENT_IN_FLIGHT_BYTES`]. What cannot be stored is named on standard error and the rest goes on; only a cluster
-//! that does not answer ends it. A file that is there already with the same size and modification time is let alone, so
-//! that the same command goes on where it was interrupted.
+//! that does not answer ends it. A file that is there already with the same size and modification time, or with the same
+//! bytes where they are to be compared, is let alone, so that the same command goes on where it was interrupted.
 
 use super::{explain, modified};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::json;
 use crate::local_tree::{Entry, Walk};
-use crate::output::{note, print};
-use crate::progress::{Many, summary};
-use dfs_client::{Client, ClientError, ErrorKind, FileSource, Source, UploadRequest};
+use crate::output::note;
+use crate::progress::{Many, OneOf};
+use crate::transfer::{Done, Ended, Moved, Tally};
+use dfs_client::{Client, ClientError, FileSource, Resume, Source, UploadRequest};
+use dfs_core::id::FileId;
 use dfs_core::limit::{BLOCK_BYTES, CLIENT_IN_FLIGHT_BYTES};
 use dfs_core::name::FileName;
 use dfs_core::unit::ChunkSize;
@@ -20,9 +21,9 @@ use dfs_core::wire::metadata::{FileInfo, FileTarget};
 use dfs_transport::world::World;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::VecDeque;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 /// Files on their way at once.
 const FILES_AT_ONCE: usize = 32;
@@ -35,40 +36,32 @@ pub(super) struct Tree<'a> {
     pub(super) client: &'a Client,
     /// What is asked for each file; its name is the prefix.
     pub(super) request: UploadRequest,
-    /// Whether files that are there already may be let alone.
-    pub(super) may_be_there: bool,
     pub(super) json: bool,
     pub(super) quiet: bool,
+    /// What to do if it is cut short.
+    pub(super) advice: &'static str,
 }
 
-/// What became of the files.
-#[derive(Debug, Default)]
-struct Tally {
-    uploaded: u64,
-    bytes: u64,
-    there: u64,
-    failed: u64,
-    /// The exit code of what failed, if it is one and the same.
-    exit: Option<Exit>,
-}
-
-/// What became of one file.
-enum Done {
-    Uploaded(FileInfo),
-    There(FileInfo),
-    Failed(Failure),
-    /// The cluster does not answer; nothing else would succeed.
-    Hopeless(Failure),
+/// One file whose turn is over.
+struct One {
+    path: PathBuf,
+    name: FileName,
+    /// Its bytes, if it can be read.
+    bytes: Option<u64>,
+    id: Option<FileId>,
+    outcome: Result<Moved, Failure>,
 }
 
 impl Tree<'_> {
     /// Uploads all files below `root`.
     pub(super) async fn upload(&self, root: &Path) -> Result<(), Failure> {
-        let began = Instant::now();
         let mut walk = Some(begin(root, &self.request.name)?);
-        let progress = Many::new("uploading", self.request.name.as_str(), self.quiet || self.json);
+        let quiet = self.quiet || self.json;
+        let progress = Many::new("uploading", self.request.name.as_str(), quiet);
         let memory = Semaphore::new(CLIENT_IN_FLIGHT_BYTES / BLOCK_BYTES as usize);
-        let (mut tally, mut entries, mut files) = (Tally::default(), VecDeque::new(), FuturesUnordered::new());
+        let mut tally = Tally::new(Done::Uploaded, self.json);
+        let (mut entries, mut files) = (VecDeque::new(), FuturesUnordered::new());
+        let mut cut_short = None;
         loop {
             while files.len() < FILES_AT_ONCE {
                 if entries.is_empty() {
@@ -77,37 +70,29 @@ impl Tree<'_> {
                 match entries.pop_front() {
                     None => break,
                     Some(Entry::PassedOver(path, reason)) => {
-                        self.fail(&mut tally, &path, &Failure::new(Exit::LocalFile, reason))?;
+                        let outcome = Err(Failure::new(Exit::LocalFile, reason));
+                        tell(&mut tally, &path, None, (None, None), &outcome);
                     }
-                    Some(Entry::File(path, name)) => {
-                        let (memory, progress) = (&memory, &progress);
-                        files.push(async move {
-                            let done = self.one(&path, name, memory, progress).await;
-                            (path, done)
-                        });
-                    }
+                    Some(Entry::File(path, name)) => files.push(self.one(path, name, &memory, &progress)),
                 }
             }
-            match files.next().await {
-                None => break,
-                Some((path, Done::Uploaded(info))) => {
-                    tally.uploaded += 1;
-                    tally.bytes += info.size;
-                    self.tell(&path, "uploaded", &info)?;
-                }
-                Some((path, Done::There(info))) => {
-                    tally.there += 1;
-                    self.tell(&path, "there", &info)?;
-                }
-                Some((path, Done::Failed(failure))) => self.fail(&mut tally, &path, &failure)?,
-                Some((path, Done::Hopeless(failure))) => {
-                    self.fail(&mut tally, &path, &failure)?;
-                    return Err(failure.hint("run the same command again to go on; what is stored is not sent again"));
-                }
+            let Some(One { path, name, bytes, id, outcome }) = files.next().await else { break };
+            tell(&mut tally, &path, Some(&name), (bytes, id), &outcome);
+            if let Err(failure) = outcome
+                && failure.exit == Exit::Unavailable
+            {
+                // The cluster does not answer; nothing else would succeed.
+                cut_short = Some(failure.hint(self.advice));
+                break;
             }
         }
-        progress.finish();
-        self.conclude(&tally, began)
+        if tally.done() > 0 || tally.there() == 0 {
+            progress.finish(&format!("uploaded {} files below", tally.done()));
+        }
+        if tally.there() > 0 && !quiet {
+            note(format_args!("{} files were there already and were let alone", tally.there()));
+        }
+        tally.conclude(cut_short)
     }
 
     /// The next entries; the walk is gone when there are no more.
@@ -117,77 +102,97 @@ impl Tree<'_> {
             let entries = walking.next_entries(ENTRIES_AT_ONCE);
             (walking, entries)
         };
-        let stopped = |_| Failure::new(Exit::Failure, "the upload was stopped");
-        let (walking, entries) = self.world.scope.blocking(read).await.map_err(stopped)?;
+        let (walking, entries) = self.world.scope.blocking(read).await.map_err(|_| stopped())?;
         *walk = Some(walking).filter(|_| !entries.is_empty());
         Ok(entries.into())
     }
 
-    async fn one(&self, path: &Path, name: FileName, memory: &Semaphore, progress: &Many) -> Done {
-        let source = match FileSource::open(&self.world.scope, path).await {
+    async fn one(&self, path: PathBuf, name: FileName, memory: &Semaphore, progress: &Many) -> One {
+        let source = match FileSource::open(&self.world.scope, &path).await {
             Ok(source) => source,
-            Err(cause) => return Done::Failed(Failure::local_file("read", path, &cause)),
+            Err(cause) => {
+                let outcome = Err(Failure::local_file("read", &path, &cause));
+                return One { path, name, bytes: None, id: None, outcome };
+            }
         };
+        let (bytes, progress) = (source.size(), progress.one());
+        let stored = self.store(source, &path, &name, memory, &progress).await;
+        let id = stored.as_ref().ok().map(|(info, _)| info.file);
+        let outcome = stored.map(|(_, done)| Moved { done, resumed_bytes: progress.resumed_bytes() });
+        One { path, name, bytes, id, outcome }
+    }
+
+    async fn store(
+        &self,
+        source: FileSource,
+        path: &Path,
+        name: &FileName,
+        memory: &Semaphore,
+        progress: &OneOf<'_>,
+    ) -> Result<(FileInfo, Done), Failure> {
         let size = source.size().unwrap_or(0);
         let modified = modified(&source).unwrap_or(self.request.modified);
-        // The semaphore is never closed.
-        let _share = memory.acquire_many(blocks(size, self.request.chunk_size, self.request.parallel)).await;
         let request = UploadRequest { name: name.clone(), modified, ..self.request.clone() };
-        let error = match self.client.upload(source, request, progress).await {
-            Ok(info) => return Done::Uploaded(info),
+        // The semaphore is never closed.
+        let _share = memory.acquire_many(blocks(size, request.chunk_size, request.parallel)).await;
+        // What would be replaced is looked at first; elsewhere the refusal says that there is something.
+        if request.replace
+            && let Some(info) = self.there(&request, size, path).await?
+        {
+            return Ok((info, Done::There));
+        }
+        let error = match self.client.upload(source, request.clone(), progress).await {
+            Ok(info) => return Ok((info, Done::Uploaded)),
             Err(error) => error,
         };
         if let ClientError::NameExists { .. } = &error
-            && self.may_be_there
-            && let Ok(info) = self.client.stat(FileTarget::Name(name.clone())).await
-            && (info.size, info.modified) == (size, modified)
+            && let Some(info) = self.there(&request, size, path).await?
         {
-            return Done::There(info);
+            return Ok((info, Done::There));
         }
-        match error.kind() {
-            ErrorKind::Unavailable => Done::Hopeless(explain(error, &name)),
-            _ => Done::Failed(explain(error, &name)),
-        }
+        Err(explain(error, name))
     }
 
-    fn tell(&self, path: &Path, result: &'static str, info: &FileInfo) -> Result<(), Failure> {
-        self.line(&json::TreeFile {
-            path: path.display().to_string(),
-            result,
-            file: Some(json::File::of(info)),
-            error: None,
-        })
+    /// The file that has the name already, if it is the one that is asked for.
+    async fn there(&self, request: &UploadRequest, size: u64, path: &Path) -> Result<Option<FileInfo>, Failure> {
+        let info = match self.client.stat(FileTarget::Name(request.name.clone())).await {
+            Ok(info) => info,
+            Err(ClientError::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let other_shape = info.chunk_size != request.chunk_size
+            || request.replication.is_some_and(|replication| replication != info.replication);
+        if info.size != size || request.replace && other_shape {
+            return Ok(None);
+        }
+        let same = if request.resume == Resume::Compare {
+            let opening = path.to_owned();
+            let opened = self.world.scope.blocking(move || File::open(opening)).await.map_err(|_| stopped())?;
+            let copy = opened.map_err(|cause| Failure::local_file("read", path, &cause))?;
+            self.client.verified_prefix(&info, copy, &()).await? == size
+        } else {
+            info.modified == request.modified
+        };
+        Ok(same.then_some(info))
     }
+}
 
-    fn fail(&self, tally: &mut Tally, path: &Path, failure: &Failure) -> Result<(), Failure> {
-        tally.exit = Some(match tally.exit {
-            Some(exit) if exit != failure.exit => Exit::Failure,
-            _ => failure.exit,
-        });
-        tally.failed += 1;
+/// Counts an entry, and names what failed.
+fn tell(
+    tally: &mut Tally,
+    path: &Path,
+    name: Option<&FileName>,
+    (bytes, id): (Option<u64>, Option<FileId>),
+    outcome: &Result<Moved, Failure>,
+) {
+    if let Err(failure) = outcome {
         note(format_args!("not uploaded: {}: {}", path.display(), failure.message));
-        let error = Some(failure.message.clone());
-        self.line(&json::TreeFile { path: path.display().to_string(), result: "failed", file: None, error })
     }
+    tally.add(&Ended { name, path: Some(path), id, bytes, outcome });
+}
 
-    fn line(&self, line: &json::TreeFile) -> Result<(), Failure> {
-        if self.json { print(format_args!("{}\n", json::line(line))) } else { Ok(()) }
-    }
-
-    fn conclude(&self, tally: &Tally, began: Instant) -> Result<(), Failure> {
-        let Tally { uploaded, bytes, there, failed, exit } = *tally;
-        if self.json {
-            let line = json::TreeSummary { uploaded, uploaded_bytes: bytes, there, failed };
-            print(format_args!("{}\n", json::line(&line)))?;
-        } else if !self.quiet {
-            let there = if there > 0 { format!("; {there} were there already") } else { String::new() };
-            let (name, took) = (&self.request.name, began.elapsed());
-            note(format_args!("uploaded {uploaded} files below {name}: {}{there}", summary(bytes, took)));
-        }
-        let Some(exit) = exit else { return Ok(()) };
-        let message = format_args!("{failed} of {} entries were not uploaded", uploaded + there + failed).to_string();
-        Err(Failure::new(exit, message).hint("each is named above with its reason; the others are stored"))
-    }
+fn stopped() -> Failure {
+    Failure::new(Exit::Failure, "the upload was stopped")
 }
 
 fn begin(root: &Path, prefix: &FileName) -> Result<Walk, Failure> {

@@ -103,16 +103,27 @@ fn checkpoint() -> Story {
 }
 
 fn repeated_deletion() -> Story {
-    story("repeated-deletion", "A deletion that is asked for again leaves alone who took the name since (20).", 3, 3)
-        .upload("a", kib(100))
-        .silence(leader())
-        .begin_delete("a")
-        .wait(milliseconds(100))
-        .upload("a", kib(60))
-        .by_another()
-        .hear(it())
-        .finish("a")
-        .expect_readable("a")
+    let told = story(
+        "repeated-deletion",
+        "A deletion that is asked for again is not done again to who took the name (20).",
+        3,
+        3,
+    )
+    .upload("warm", 1)
+    .silence(leader())
+    .hear(it());
+    // Before, while and after the leader answers.
+    [("a", 2), ("b", 5), ("c", 8), ("d", 11), ("e", 15)].into_iter().fold(told, |told, (name, moment)| {
+        told.upload(name, 1)
+            .begin_delete(name)
+            .wait(milliseconds(moment))
+            .silence(it())
+            .overwrite(name, 2)
+            .by_another()
+            .wait(milliseconds(900))
+            .hear(it())
+            .finish(name)
+    })
 }
 
 /// A leader orders a copy in the place of a dead node's. It is made only when another leads, and the dead node is back.

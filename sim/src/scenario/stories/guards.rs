@@ -113,17 +113,22 @@ fn repeated_deletion() -> Story {
     .silence(leader())
     .hear(it());
     // Before, while and after the leader answers.
-    [("a", 2), ("b", 5), ("c", 8), ("d", 11), ("e", 15)].into_iter().fold(told, |told, (name, moment)| {
-        told.upload(name, 1)
-            .begin_delete(name)
-            .wait(milliseconds(moment))
-            .silence(it())
-            .overwrite(name, 2)
-            .by_another()
-            .wait(milliseconds(900))
-            .hear(it())
-            .finish(name)
-    })
+    [("a", 10), ("b", 13), ("c", 16), ("d", 19), ("e", 22), ("f", 25), ("g", 28)].into_iter().fold(
+        told,
+        |told, (name, moment)| {
+            told.upload(name, 1)
+                .begin_delete(name)
+                .wait(milliseconds(moment))
+                .silence(it())
+                .overwrite(name, 2)
+                .by_another()
+                .wait(milliseconds(900))
+                .hear(it())
+                // What it has done is looked at before what it has told.
+                .await_end(name)
+                .finish(name)
+        },
+    )
 }
 
 /// A leader orders a copy in the place of a dead node's. It is made only when another leads, and the dead node is back.

@@ -23,6 +23,7 @@ mod requests_are_done_once;
 mod state_agreement;
 mod the_tree_is_sound;
 mod versions_stay;
+mod votes_only_rise;
 
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ use requests_are_done_once::RequestsAreDoneOnce;
 use state_agreement::StateAgreement;
 use the_tree_is_sound::TheTreeIsSound;
 use versions_stay::VersionsStay;
+use votes_only_rise::VotesOnlyRise;
 
 /// What must hold.
 trait Invariant {
@@ -87,6 +89,7 @@ pub struct Told<'t> {
 pub struct Invariants {
     inspector: Inspector,
     election_safety: ElectionSafety,
+    votes_only_rise: VotesOnlyRise,
     log_matching: LogMatching,
     leader_completeness: LeaderCompleteness,
     state_agreement: StateAgreement,
@@ -119,6 +122,7 @@ impl Invariants {
         }
         vec![
             one::<ElectionSafety>(),
+            one::<VotesOnlyRise>(),
             one::<LogMatching>(),
             one::<LeaderCompleteness>(),
             one::<StateAgreement>(),
@@ -152,6 +156,7 @@ impl Invariants {
     pub fn check(&mut self, sites: &[Site], depth: Depth, told: Told<'_>, tally: &Tally) -> Result<(), Failure> {
         let evidence = Evidence { sight: self.inspector.look(sites, depth)?, told };
         judge(&mut self.election_safety, &evidence, tally)?;
+        judge(&mut self.votes_only_rise, &evidence, tally)?;
         judge(&mut self.log_matching, &evidence, tally)?;
         judge(&mut self.leader_completeness, &evidence, tally)?;
         judge(&mut self.state_agreement, &evidence, tally)?;

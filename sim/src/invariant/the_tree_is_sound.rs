@@ -143,7 +143,8 @@ fn check_open(state: &State, file: FileId, open: &OpenFile) -> Result<(), String
 
 impl Invariant for TheTreeIsSound {
     const NAME: &'static str = "the tree is sound";
-    const STATEMENT: &'static str = "each name leads to one visible file with all of its chunks, each of which has one name, and no directory is empty";
+    const STATEMENT: &'static str =
+        "each name leads to one visible file, which is whole and has no other name, and no directory is empty";
 
     fn check(&mut self, evidence: &Evidence<'_>) -> Result<u64, Failure> {
         let Some(known) = &evidence.sight.known else { return Ok(0) };

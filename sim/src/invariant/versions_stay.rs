@@ -125,7 +125,7 @@ impl VersionsStay {
                 if *before != nodes {
                     let ((file, group), before) = (place, &*before);
                     return Err(format!(
-                        "group {group} of file {file} was placed twice under epoch {epoch}: on {before:?} and on {nodes:?}"
+                        "group {group} of file {file} was placed on {before:?} and on {nodes:?} under epoch {epoch}"
                     ));
                 }
                 facts += 1;

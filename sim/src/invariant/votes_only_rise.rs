@@ -49,7 +49,8 @@ impl VotesOnlyRise {
 
 impl Invariant for VotesOnlyRise {
     const NAME: &'static str = "votes only rise";
-    const STATEMENT: &'static str = "a metadata node never falls back to an earlier term, takes back a vote, or finds again what it cut off its log";
+    const STATEMENT: &'static str =
+        "a metadata node never falls back to an earlier term or vote, nor its log behind what it has cut off";
 
     fn check(&mut self, evidence: &Evidence<'_>) -> Result<u64, Failure> {
         for (node, sight) in &evidence.sight.metadata {

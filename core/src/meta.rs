@@ -35,6 +35,7 @@ mod copies;
 mod draft;
 mod generation;
 mod group;
+pub mod inspect;
 mod key;
 mod level;
 mod listing;

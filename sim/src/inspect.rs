@@ -11,6 +11,9 @@
 
 mod ledger;
 mod shelf;
+mod state;
+
+pub use state::State;
 
 use crate::cluster::Member;
 use crate::disk::SimDisk;
@@ -24,9 +27,11 @@ use dfs_core::id::{ChunkId, NodeId, Role, StoreId};
 use dfs_core::meta::{KnownChunk, NodeRecord};
 use ledger::Ledger;
 use shelf::Shelf;
+use state::Register;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 /// The key-value store that is a storage node's index.
 const INDEX_STORE: &str = "chunks";
@@ -133,6 +138,8 @@ pub struct Known {
     pub chunks: BTreeMap<ChunkId, KnownChunk>,
     /// The storage nodes.
     pub nodes: Vec<NodeRecord>,
+    /// All that it holds.
+    pub state: Arc<State>,
     /// Whether nothing can have been acknowledged that it lacks: it is the state of a leader that runs, is of the
     /// highest term, and has applied its whole log.
     pub complete: bool,
@@ -195,6 +202,7 @@ pub struct Inspector {
     sight: Sight,
     ledgers: BTreeMap<NodeId, Ledger>,
     shelves: BTreeMap<NodeId, Shelf>,
+    register: Register,
     /// The furthest that any state was ever seen.
     furthest: Option<LogPlace>,
 }
@@ -214,6 +222,7 @@ impl Inspector {
         if depth == Depth::Everything {
             self.ledgers.clear();
             self.shelves.clear();
+            self.register = Register::default();
             self.sight = Sight::default();
         }
         for site in sites.iter().filter(|site| site.role == Role::Metadata) {
@@ -231,7 +240,7 @@ impl Inspector {
         Ok(&self.sight)
     }
 
-    /// Reads what the furthest state knows.
+    /// Reads what the furthest state knows. It stands for the others: where they have come as far, they are the same.
     fn know(&mut self, sites: &[Site]) -> Result<(), Failure> {
         let metadata = &self.sight.metadata;
         let furthest = metadata.iter().filter_map(|(node, sight)| Some((sight.applied?, *node))).max();
@@ -252,8 +261,11 @@ impl Inspector {
             return Ok(());
         }
         let site = sites.iter().find(|site| site.role == Role::Metadata && site.node == node);
-        let (chunks, nodes) = site.map(ledger::known).transpose()?.unwrap_or_default();
-        self.sight.known = Some(Known { applied, chunks, nodes, complete });
+        // What was known goes first, so that what it holds can be changed where it is.
+        self.sight.known = None;
+        let register = &mut self.register;
+        let (chunks, nodes, state) = site.map(|site| ledger::known(site, register)).transpose()?.unwrap_or_default();
+        self.sight.known = Some(Known { applied, chunks, nodes, state, complete });
         Ok(())
     }
 }

@@ -8,16 +8,22 @@
 
 mod acknowledged_data_is_kept;
 mod bounded_queues;
+mod copies_are_accounted_for;
 mod counted_copies_are_durable;
 mod counted_copies_are_found;
 mod election_safety;
+mod indexes_agree;
 mod leader_completeness;
 mod lives_are_told_apart;
 mod log_matching;
 pub mod losses;
 mod one_content;
 mod repair_keeps_copies;
+mod requests_are_done_once;
 mod state_agreement;
+mod the_tree_is_sound;
+mod versions_stay;
+mod votes_only_rise;
 
 #[cfg(test)]
 mod tests;
@@ -29,17 +35,23 @@ use crate::inspect::{Depth, Inspector, Sight, Site};
 use crate::verdict::{Failure, Tally};
 use acknowledged_data_is_kept::AcknowledgedDataIsKept;
 use bounded_queues::BoundedQueues;
+use copies_are_accounted_for::CopiesAreAccountedFor;
 use counted_copies_are_durable::CountedCopiesAreDurable;
 use counted_copies_are_found::CountedCopiesAreFound;
 use dfs_core::id::NodeId;
 use election_safety::ElectionSafety;
+use indexes_agree::IndexesAgree;
 use leader_completeness::LeaderCompleteness;
 use lives_are_told_apart::LivesAreToldApart;
 use log_matching::LogMatching;
 use losses::Losses;
 use one_content::OneContent;
 use repair_keeps_copies::RepairKeepsCopies;
+use requests_are_done_once::RequestsAreDoneOnce;
 use state_agreement::StateAgreement;
+use the_tree_is_sound::TheTreeIsSound;
+use versions_stay::VersionsStay;
+use votes_only_rise::VotesOnlyRise;
 
 /// What must hold.
 trait Invariant {
@@ -77,13 +89,19 @@ pub struct Told<'t> {
 pub struct Invariants {
     inspector: Inspector,
     election_safety: ElectionSafety,
+    votes_only_rise: VotesOnlyRise,
     log_matching: LogMatching,
     leader_completeness: LeaderCompleteness,
     state_agreement: StateAgreement,
+    requests_are_done_once: RequestsAreDoneOnce,
+    the_tree_is_sound: TheTreeIsSound,
+    indexes_agree: IndexesAgree,
+    versions_stay: VersionsStay,
     lives_are_told_apart: LivesAreToldApart,
     one_content: OneContent,
     counted_copies_are_durable: CountedCopiesAreDurable,
     counted_copies_are_found: CountedCopiesAreFound,
+    copies_are_accounted_for: CopiesAreAccountedFor,
     repair_keeps_copies: RepairKeepsCopies,
     acknowledged_data_is_kept: AcknowledgedDataIsKept,
     bounded_queues: BoundedQueues,
@@ -104,13 +122,19 @@ impl Invariants {
         }
         vec![
             one::<ElectionSafety>(),
+            one::<VotesOnlyRise>(),
             one::<LogMatching>(),
             one::<LeaderCompleteness>(),
             one::<StateAgreement>(),
+            one::<RequestsAreDoneOnce>(),
+            one::<TheTreeIsSound>(),
+            one::<IndexesAgree>(),
+            one::<VersionsStay>(),
             one::<LivesAreToldApart>(),
             one::<OneContent>(),
             one::<CountedCopiesAreDurable>(),
             one::<CountedCopiesAreFound>(),
+            one::<CopiesAreAccountedFor>(),
             one::<RepairKeepsCopies>(),
             one::<AcknowledgedDataIsKept>(),
             one::<BoundedQueues>(),
@@ -132,13 +156,19 @@ impl Invariants {
     pub fn check(&mut self, sites: &[Site], depth: Depth, told: Told<'_>, tally: &Tally) -> Result<(), Failure> {
         let evidence = Evidence { sight: self.inspector.look(sites, depth)?, told };
         judge(&mut self.election_safety, &evidence, tally)?;
+        judge(&mut self.votes_only_rise, &evidence, tally)?;
         judge(&mut self.log_matching, &evidence, tally)?;
         judge(&mut self.leader_completeness, &evidence, tally)?;
         judge(&mut self.state_agreement, &evidence, tally)?;
+        judge(&mut self.requests_are_done_once, &evidence, tally)?;
+        judge(&mut self.the_tree_is_sound, &evidence, tally)?;
+        judge(&mut self.indexes_agree, &evidence, tally)?;
+        judge(&mut self.versions_stay, &evidence, tally)?;
         judge(&mut self.lives_are_told_apart, &evidence, tally)?;
         judge(&mut self.one_content, &evidence, tally)?;
         judge(&mut self.counted_copies_are_durable, &evidence, tally)?;
         judge(&mut self.counted_copies_are_found, &evidence, tally)?;
+        judge(&mut self.copies_are_accounted_for, &evidence, tally)?;
         judge(&mut self.repair_keeps_copies, &evidence, tally)?;
         judge(&mut self.acknowledged_data_is_kept, &evidence, tally)?;
         judge(&mut self.bounded_queues, &evidence, tally)

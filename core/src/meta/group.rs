@@ -24,7 +24,9 @@ pub struct GroupRecord {
 /// Where chunks of a group were, or are, to be written under one epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
+    /// The epoch.
     pub epoch: Epoch,
+    /// The nodes, in order.
     pub nodes: Vec<PlacedNode>,
     /// The known chunks that were written under it.
     pub chunks: ChunkMask,
@@ -33,20 +35,25 @@ pub struct Placement {
 /// A node of a placement, with the generation of its store when it was placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacedNode {
+    /// The node.
     pub node: NodeId,
+    /// The generation of its store.
     pub generation: u32,
 }
 
 /// The copies of one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
+    /// The node.
     pub node: NodeId,
     /// The generation of the store that has them.
     pub generation: u32,
+    /// The chunks.
     pub held: ChunkMask,
     /// Those that were read back and checked while its node lived its life `verified_in`: they count for verified as
     /// long as that is its present one, see [`Holder::verified_by`].
     pub verified: ChunkMask,
+    /// That life.
     pub verified_in: Incarnation,
 }
 
@@ -55,6 +62,11 @@ impl GroupRecord {
     pub fn new(epoch: Epoch, nodes: Vec<PlacedNode>) -> GroupRecord {
         let placement = Placement { epoch, nodes, chunks: ChunkMask::EMPTY };
         GroupRecord { placements: vec![placement], checksums: Vec::new(), holders: Vec::new() }
+    }
+
+    /// Its placements, by rising epoch.
+    pub fn placements(&self) -> &[Placement] {
+        &self.placements
     }
 
     /// The placement under which chunks are written now.

@@ -1,23 +1,26 @@
 //! The keys of the state: a table byte, then numbers in big-endian order, so that scans follow their order.
 //!
-//! Table bytes are append-only once released and stay below 0xF0: the bytes from there on belong to the Raft adaptor.
+//! Table bytes are append-only once released and stay below [`ADAPTOR`].
 
 use crate::id::{DirectoryId, FileId, GroupIndex, NodeId, RequestId, UploadNonce};
 use crate::name::FileName;
 use crate::time::ClusterTime;
 
-const SINGLE: u8 = 0x01;
-const TREE: u8 = 0x02;
-const DIRECTORY: u8 = 0x03;
-const FILE: u8 = 0x04;
-const GROUP: u8 = 0x05;
-const NONCE: u8 = 0x06;
-const NODE: u8 = 0x07;
-const REQUEST: u8 = 0x08;
-const REQUEST_AGE: u8 = 0x09;
-const OPEN_UPLOAD: u8 = 0x10;
-const PLACED_ON: u8 = 0x20;
-const RECEIPT: u8 = 0x21;
+pub const SINGLE: u8 = 0x01;
+pub const TREE: u8 = 0x02;
+pub const DIRECTORY: u8 = 0x03;
+pub const FILE: u8 = 0x04;
+pub const GROUP: u8 = 0x05;
+pub const NONCE: u8 = 0x06;
+pub const NODE: u8 = 0x07;
+pub const REQUEST: u8 = 0x08;
+pub const REQUEST_AGE: u8 = 0x09;
+pub const OPEN_UPLOAD: u8 = 0x10;
+pub const PLACED_ON: u8 = 0x20;
+pub const RECEIPT: u8 = 0x21;
+
+/// From this table byte on, keys are the Raft adaptor's.
+pub const ADAPTOR: u8 = 0xF0;
 
 /// The record of the cluster id and the settings.
 pub const CLUSTER: [u8; 2] = [SINGLE, 0x01];
@@ -159,12 +162,12 @@ pub fn placed_on_end(node: NodeId) -> Vec<u8> {
     key
 }
 
-/// The group that a node has copies of.
-pub fn parse_placed_on(key: &[u8]) -> Option<(FileId, GroupIndex)> {
-    let (_, rest) = take_short(key.strip_prefix(&[PLACED_ON])?)?;
+/// A node, and the group that it has copies of.
+pub fn parse_placed_on(key: &[u8]) -> Option<(NodeId, FileId, GroupIndex)> {
+    let (node, rest) = take_short(key.strip_prefix(&[PLACED_ON])?)?;
     let (file, rest) = take_short(rest)?;
     let (group, rest) = take_short(rest)?;
-    rest.is_empty().then_some((FileId(file), GroupIndex(u32::try_from(group).ok()?)))
+    rest.is_empty().then_some((NodeId(node), FileId(file), GroupIndex(u32::try_from(group).ok()?)))
 }
 
 /// The receipt of this number.
@@ -226,7 +229,7 @@ mod tests {
             let (a, b) = (place(a, shifts.0), place(b, shifts.1));
             let key = |(node, file, group)| placed_on(node, file, group);
             prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
-            prop_assert_eq!(parse_placed_on(&key(a)), Some((a.1, a.2)));
+            prop_assert_eq!(parse_placed_on(&key(a)), Some(a));
             prop_assert!(key(a) < placed_on_end(a.0));
             prop_assert!(a.0 >= b.0 || placed_on_end(a.0) <= key(b));
         }

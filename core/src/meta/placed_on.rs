@@ -29,7 +29,11 @@ pub fn groups_on<V: View>(
     let start = key::placed_on(node, file, group);
     let start = if after.is_some() { Bound::Excluded(&start[..]) } else { Bound::Included(&start[..]) };
     let pairs = view.scan(start, Bound::Excluded(&key::placed_on_end(node)), limit.min(REPAIR_PAGE_MAX))?;
-    pairs.iter().map(|(key, _)| Ok(key::parse_placed_on(key).ok_or_else(|| damaged::<()>(key))?)).collect()
+    let parse = |(key, _): &(Vec<u8>, Vec<u8>)| {
+        let (_, file, group) = key::parse_placed_on(key).ok_or_else(|| damaged::<()>(key))?;
+        Ok((file, group))
+    };
+    pairs.iter().map(parse).collect()
 }
 
 /// The groups above `after`, whoever has them, as [`groups_on`] tells those of one node.

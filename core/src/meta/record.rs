@@ -70,7 +70,9 @@ pub fn read_referred<R: Record, V: View>(view: &V, key: &[u8]) -> Result<R, V::E
 /// What the cluster is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterRecord {
+    /// Its id.
     pub cluster: ClusterId,
+    /// Its settings.
     pub settings: ClusterSettings,
 }
 
@@ -79,17 +81,21 @@ pub struct ClusterRecord {
 pub struct Counters {
     /// The highest time that any entry had.
     pub time: ClusterTime,
+    /// The id of the next file.
     pub next_file: FileId,
+    /// The id of the next directory.
     pub next_directory: DirectoryId,
     /// Committed files.
     pub files: u64,
     /// Bytes of committed files.
     pub file_bytes: u64,
+    /// Uploads that are open.
     pub open_uploads: u64,
     /// Storage nodes that ever registered.
     pub storage_nodes: u64,
-    /// Kept answers, and the bytes of their keys and values.
+    /// Kept answers.
     pub requests: u64,
+    /// The bytes of their keys and values.
     pub request_bytes: u64,
     /// When the oldest kept answer was given, if there is one.
     pub oldest_request: ClusterTime,
@@ -130,7 +136,9 @@ impl Default for Counters {
 /// Where a directory stands in the tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DirectoryRecord {
+    /// The directory that it is in.
     pub parent: DirectoryId,
+    /// What it is called there.
     pub component: String,
     /// No name below it was ever longer, in bytes from behind its slash on: a bound that only grows, by which moving it
     /// is refused where names could become too long, without looking at any of them.
@@ -140,9 +148,13 @@ pub struct DirectoryRecord {
 /// One version of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileRecord {
+    /// The bytes of each chunk but the last.
     pub chunk_size: ChunkSize,
+    /// Copies wanted of each chunk.
     pub replication: u8,
+    /// What its writer says of when it was modified.
     pub modified: WallTime,
+    /// How far it has come.
     pub state: FileState,
 }
 
@@ -165,7 +177,9 @@ pub enum FileState {
 /// An upload. It counts its reported chunks, so that a commit need not look at them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenFile {
+    /// The name that it is to have.
     pub name: FileName,
+    /// Whose upload it is.
     pub nonce: UploadNonce,
     /// The size of its source, where that was known when it was opened.
     pub size_hint: Option<u64>,
@@ -206,15 +220,20 @@ impl OpenFile {
 /// The last chunk of a file, where it does not fill the chunk size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShortChunk {
+    /// Its place in the file.
     pub index: ChunkIndex,
+    /// Its bytes.
     pub length: u32,
 }
 
 /// A visible file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommittedFile {
+    /// The directory that it is in.
     pub directory: DirectoryId,
+    /// What it is called there.
     pub component: String,
+    /// Its bytes.
     pub size: u64,
     /// The nonce of its upload, by which a repeated commit is known.
     pub nonce: UploadNonce,
@@ -227,6 +246,7 @@ pub struct ReplacedFile {
     pub at: ClusterTime,
     /// The name that it had: its directory may go before it.
     pub name: FileName,
+    /// Its bytes.
     pub size: u64,
     /// The nonce of its upload, by which a repeated commit is known.
     pub nonce: UploadNonce,
@@ -310,7 +330,9 @@ pub struct NodeRecord {
 /// The kept answer to an administrative request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestRecord {
+    /// When it was given.
     pub at: ClusterTime,
+    /// The answer.
     pub answer: Answer,
 }
 
@@ -352,8 +374,11 @@ pub enum CopyChange {
 /// What can be kept. Append-only once released.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
+    /// This file was deleted.
     Deleted(FileInfo),
+    /// The settings are these now.
     SettingsChanged(ClusterSettings),
+    /// This has another name.
     Moved(MovedName),
 }
 

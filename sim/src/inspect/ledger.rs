@@ -1,5 +1,6 @@
 //! The log and the state of one metadata node, read as far as they are new.
 
+use super::state::{Register, State};
 use super::{MetadataSight, Site, unreadable};
 use crate::verdict::Failure;
 use dfs_actors::key_value::{KeyValueError, KeyValueView};
@@ -8,6 +9,7 @@ use dfs_core::id::ChunkId;
 use dfs_core::limit::NODES_PAGE_MAX;
 use dfs_core::meta::{self, KnownChunk, KnownPage, NodeRecord, known_chunks as page_of_chunks};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Groups that are read at once.
 const PAGE_GROUPS: usize = 1024;
@@ -75,8 +77,11 @@ fn state_name(site: &Site) -> Result<String, Failure> {
     inspect::state_store(&*site.disk.live_copy().mount()).map_err(|error| unreadable(&site.name, error))
 }
 
-/// What the state of a metadata node knows of chunks, and of storage nodes.
-pub(super) fn known(site: &Site) -> Result<(BTreeMap<ChunkId, KnownChunk>, Vec<NodeRecord>), Failure> {
+/// What is known of a state: of chunks, of storage nodes, and all of it.
+type Contents = (BTreeMap<ChunkId, KnownChunk>, Vec<NodeRecord>, Arc<State>);
+
+/// What the state of a metadata node knows.
+pub(super) fn known(site: &Site, register: &mut Register) -> Result<Contents, Failure> {
     let Some(view) = site.stores.peek(&state_name(site)?) else { return Ok(Default::default()) };
     let state = StoreView(&*view);
     let (mut all, mut after) = (BTreeMap::new(), None);
@@ -90,5 +95,5 @@ pub(super) fn known(site: &Site) -> Result<(BTreeMap<ChunkId, KnownChunk>, Vec<N
         }
     }
     let nodes = meta::nodes(&state, None, NODES_PAGE_MAX).map_err(|error| unreadable(&site.name, error))?;
-    Ok((all, nodes))
+    Ok((all, nodes, register.read(&*view).map_err(|error| unreadable(&site.name, error))?))
 }

@@ -11,12 +11,16 @@ use dfs_actors::chunk_store::conformance::{Place, chunk, content, open, put};
 use dfs_actors::chunk_store::inspect::RecordCondition;
 use dfs_actors::chunk_store::{BeginWrite, ChunkStore};
 use dfs_actors::key_value::{Batch, Durability, KeyValue};
+use dfs_actors::raft::inspect::StoreView;
 use dfs_client::UploadRequest;
 use dfs_core::checksum::ChunkSums;
-use dfs_core::id::{Epoch, FileId};
+use dfs_core::id::{ClusterId, Epoch, FileId, RequestId, UploadNonce};
+use dfs_core::meta::{self, Command, Entry};
 use dfs_core::name::FileName;
 use dfs_core::settings::ClusterSettings;
+use dfs_core::time::{ClusterTime, WallTime};
 use dfs_core::unit::ChunkSize;
+use dfs_core::wire::metadata::{CommitFile, CreateFile, DeleteFile, FileTarget};
 use std::sync::Arc;
 
 const SIZE: u32 = 100_000;
@@ -196,6 +200,46 @@ fn a_log_is_read_on_from_its_end_unless_that_has_changed() {
     assert_eq!(look(), (vec![(2, 3), (2, 4), (2, 5), (2, 6)], 3, Some(2)));
     scene.change(&[], &[5, 6]);
     assert_eq!(look(), (vec![(2, 3), (2, 4)], 0, Some(2)));
+}
+
+/// Names are made and taken away; what is read on is at every moment what is read anew.
+#[test]
+fn a_state_is_read_on_as_far_as_it_has_changed() {
+    let store = ModelStores::new().mount().open("state").unwrap();
+    let (mut register, mut entries) = (Register::default(), 0);
+    let mut apply = |command: Command| {
+        entries += 1;
+        let entry = Entry { time: ClusterTime(entries), command };
+        let change = meta::apply(&StoreView(&*store.snapshot()), &entry).unwrap();
+        assert!(change.outcome.is_ok(), "{:?}", change.outcome);
+        let mut batch = Batch::new();
+        for (key, value) in change.changes {
+            match value {
+                Some(value) => batch.put(key, value),
+                None => batch.delete(key),
+            }
+        }
+        store.commit(batch, Durability::Synced).unwrap();
+        let read_on = register.read(&*store.snapshot()).unwrap();
+        assert_eq!(read_on, Register::default().read(&*store.snapshot()).unwrap());
+        State::clone(&read_on)
+    };
+    apply(Command::Initialise { cluster: ClusterId(1), settings: ClusterSettings::default() });
+    for (number, name) in [(1, "a"), (2, "d/b"), (3, "d/e/c")] {
+        let (name, nonce) = (FileName::new(name).unwrap(), UploadNonce(number.into()));
+        let (chunk_size, modified) = (ChunkSize::default(), WallTime(0));
+        let size_hint = Some(0);
+        let request = CreateFile { name, nonce, chunk_size, modified, size_hint, replication: None, replace: false };
+        assert_eq!(apply(Command::Create { request, nodes: Vec::new() }).open_uploads.len(), 1);
+        let request = CommitFile { file: FileId(number), nonce, size: 0, reports: Vec::new() };
+        let state = apply(Command::Commit { request });
+        assert_eq!((state.nonces.len(), state.file_entries.len() as u64), (0, number));
+    }
+    for (number, left) in [(2, (2, 2)), (3, (1, 0)), (1, (0, 0))] {
+        let (target, request) = (FileTarget::Id(FileId(number)), RequestId(number.into()));
+        let state = apply(Command::Delete { request: DeleteFile { target, request, first_tried: ClusterTime(1) } });
+        assert_eq!((state.file_entries.len(), state.directories.len()), left);
+    }
 }
 
 async fn upload(user: &User, name: &str, bytes: Vec<u8>) -> AcknowledgedFile {

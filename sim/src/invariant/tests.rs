@@ -1,12 +1,23 @@
 //! Hand-made moments for the tests of the invariants.
 
 use super::*;
-use crate::inspect::{Known, MetadataSight, StorageSight};
+use crate::inspect::{Known, MetadataSight, State, StorageSight};
 use dfs_actors::chunk_store::inspect::{Position, RecordCondition, RecordKey, StoredRecord};
 use dfs_actors::raft::inspect::{LogPlace, StoredEntry, StoredVote};
 use dfs_core::checksum::Digest;
-use dfs_core::id::{BootId, ChunkId, ChunkIndex, Epoch, FileId, Incarnation, StoreId};
+use dfs_core::id::{
+    BootId, ChunkId, ChunkIndex, DirectoryId, Epoch, FileId, GroupIndex, Incarnation, RequestId, StoreId, UploadNonce,
+};
+use dfs_core::meta::inspect::{
+    Answer, Claim, CommittedFile, Counters, DirectoryRecord, FileRecord, FileState, GroupRecord, OpenFile, PlacedNode,
+    ReplacedFile, RequestRecord,
+};
 use dfs_core::meta::{KnownChunk, NodeRecord};
+use dfs_core::name::FileName;
+use dfs_core::time::{ClusterTime, WallTime};
+use dfs_core::unit::ChunkSize;
+use dfs_core::wire::metadata::FileInfo;
+use std::sync::Arc;
 
 /// A moment, and what is told of it.
 #[derive(Clone, Default)]
@@ -51,21 +62,114 @@ impl Scene {
             (chunk, KnownChunk { chunk, epoch, checksum: digest(*content), holders })
         });
         let applied = LogPlace { term: 1, index: 1 };
-        self.sight.known = Some(Known { applied, chunks: known.collect(), nodes: Vec::new(), complete: true });
+        let (chunks, nodes, state) = (known.collect(), Vec::new(), Arc::default());
+        self.sight.known = Some(Known { applied, chunks, nodes, state, complete: true });
     }
 
     /// Says which store that state has of a storage node.
     pub fn store(&mut self, node: u64, store: u128) {
         let known = self.sight.known.as_mut().expect("the state is known");
-        known.nodes.push(NodeRecord {
-            node: NodeId(node),
-            incarnation: Incarnation(1),
-            store: StoreId(store),
-            boot: BootId(store),
-            address: ([10, 0, 0, 1], 1).into(),
-            generation: 0,
-        });
+        known.nodes.push(node_record(node, store));
     }
+
+    /// Changes what that state holds.
+    pub fn state<R>(&mut self, change: impl FnOnce(&mut State) -> R) -> R {
+        let known = self.sight.known.as_mut().expect("the state is known");
+        change(Arc::make_mut(&mut known.state))
+    }
+
+    /// A state in which all is as it should be, at 1,000 ms: in the root there is directory 1, called `d`; in it file 1,
+    /// called `a`, of one chunk on storage nodes 1 and 2 of those placed, 1 to 3 of 4; file 2 is being uploaded, file 3
+    /// was deleted by request 1, file 4 replaced.
+    pub fn sound() -> Scene {
+        let mut scene = Scene::new();
+        scene.known(&[(key(1, 0, 1), 7, &[1, 2])]);
+        scene.state(|state| *state = sound_state());
+        scene
+    }
+}
+
+fn node_record(node: u64, store: u128) -> NodeRecord {
+    NodeRecord {
+        node: NodeId(node),
+        incarnation: Incarnation(1),
+        store: StoreId(store),
+        boot: BootId(store),
+        address: ([10, 0, 0, 1], 1).into(),
+        generation: 0,
+    }
+}
+
+fn sound_state() -> State {
+    let at = ClusterTime(1_000);
+    let mut state = State::default();
+    state.nodes.extend((1..=4).map(|node| (NodeId(node), node_record(node, u128::from(node)))));
+    let directory = DirectoryRecord { parent: DirectoryId::ROOT, component: "d".to_owned(), longest: 4 };
+    state.directories.insert(DirectoryId(1), directory);
+    state.directory_entries.insert((DirectoryId::ROOT, "d".to_owned()), DirectoryId(1));
+    state.file_entries.insert((DirectoryId(1), "a".to_owned()), FileId(1));
+    let open = OpenFile {
+        name: FileName::new("b").expect("it is a name"),
+        nonce: UploadNonce(2),
+        size_hint: None,
+        progress: at,
+        groups: 1,
+        reported: 0,
+        highest: None,
+        short: None,
+        claim: Claim::New,
+    };
+    let name = FileName::new("c").expect("it is a name");
+    let replaced = ReplacedFile { at, name, size: 0, nonce: UploadNonce(4) };
+    state.counters = Counters {
+        time: at,
+        next_file: FileId(5),
+        next_directory: DirectoryId(2),
+        files: 1,
+        file_bytes: 100,
+        open_uploads: 1,
+        storage_nodes: 4,
+        requests: 1,
+        oldest_request: at,
+        graces_end: replaced.grace_ends(),
+        ..Counters::default()
+    };
+    state.files.insert(FileId(1), committed(1, 1, "a", 100));
+    state.files.insert(FileId(2), file(FileState::Open(open)));
+    state.files.insert(FileId(3), file(FileState::Deleted { at }));
+    state.files.insert(FileId(4), file(FileState::Replaced(replaced)));
+    state.nonces.insert(UploadNonce(2), FileId(2));
+    state.open_uploads.insert(("b".to_owned(), FileId(2)));
+    state.requests.insert(RequestId(1), RequestRecord { at, answer: Answer::Deleted(info(3, "e", 0)) });
+    state.requests_by_age.insert((at, RequestId(1)));
+    let mut group = GroupRecord::new(Epoch(1), placed(&[1, 2, 3]));
+    group.put_chunk(0, digest(7));
+    group.add_holders(0, &placed(&[1, 2]));
+    state.groups.insert((FileId(1), GroupIndex(0)), group);
+    state.groups.insert((FileId(2), GroupIndex(0)), GroupRecord::new(Epoch(1), placed(&[1, 2, 3])));
+    state.placed_on.extend([1, 2].map(|node| (NodeId(node), FileId(1), GroupIndex(0))));
+    state
+}
+
+fn file(state: FileState) -> FileRecord {
+    let chunk_size = ChunkSize::try_from(64 * 1024_u32).expect("it is a chunk size");
+    FileRecord { chunk_size, replication: 3, modified: WallTime(0), state }
+}
+
+/// A visible file.
+pub fn committed(nonce: u128, directory: u64, component: &str, size: u64) -> FileRecord {
+    let (directory, component, nonce) = (DirectoryId(directory), component.to_owned(), UploadNonce(nonce));
+    file(FileState::Committed(CommittedFile { directory, component, size, nonce }))
+}
+
+/// What is told of a file.
+pub fn info(id: u64, name: &str, size: u64) -> FileInfo {
+    file(FileState::Deleted { at: ClusterTime(0) }).info(FileId(id), FileName::new(name).expect("it is a name"), size)
+}
+
+/// Nodes as they are placed, on their first stores.
+pub fn placed(nodes: &[u64]) -> Vec<PlacedNode> {
+    nodes.iter().map(|node| PlacedNode { node: NodeId(*node), generation: 0 }).collect()
 }
 
 impl MetadataSight {

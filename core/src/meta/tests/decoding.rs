@@ -81,6 +81,22 @@ proptest! {
     }
 
     #[test]
+    fn a_damaged_key_is_told_and_never_a_panic(
+        pick in any::<prop::sample::Index>(), place in any::<prop::sample::Index>(), byte: u8, operation in 0..3,
+    ) {
+        let machine = full_machine();
+        let (key, value) = machine.state.pairs.iter().nth(pick.index(machine.state.pairs.len())).unwrap();
+        let mut key = key.clone();
+        let place = place.index(key.len());
+        match operation {
+            0 => key[place] = byte,
+            1 => key.truncate(place),
+            _ => key.insert(place, byte),
+        }
+        let _ = inspect::record(&key, value);
+    }
+
+    #[test]
     fn a_damaged_state_is_an_error_and_never_a_panic(
         pick in any::<prop::sample::Index>(), place in any::<prop::sample::Index>(), byte: u8,
     ) {
@@ -135,8 +151,24 @@ fn entries_and_outcomes_read_back_what_was_written() {
 }
 
 #[test]
+fn every_pair_of_a_state_is_of_a_table() {
+    let mut kinds = std::collections::BTreeSet::new();
+    for (key, value) in &full_machine().state.pairs {
+        let record = inspect::record(key, value).unwrap().expect("it is the state machine's");
+        let told = format!("{record:?}");
+        kinds.extend(told.split('(').next().map(str::to_owned));
+        let longer = [key.as_slice(), b"\xff"].concat();
+        assert!(inspect::record(&longer, value).is_err(), "{told}");
+    }
+    assert_eq!(kinds.len(), 14, "{kinds:?}");
+    assert_eq!(inspect::record(&[key::ADAPTOR], b"anything"), Ok(None));
+    assert!(inspect::record(&[key::ADAPTOR - 1], b"anything").is_err());
+    assert!(inspect::record(&[], &[]).is_err());
+}
+
+#[test]
 fn every_key_lies_below_the_tables_of_the_log() {
-    assert!(full_machine().state.pairs.keys().all(|key| key[0] < 0xf0));
+    assert!(full_machine().state.pairs.keys().all(|key| key[0] < key::ADAPTOR));
 }
 
 #[test]

@@ -1,10 +1,22 @@
 //! Guards behind which others stand, so that only a story of their own shows whether they are there.
 
 use crate::fault::FaultKind;
-use crate::story::{Story, all_metadata, all_storage, it, kib, leader, mib, milliseconds, seconds, storage, story};
+use crate::story::{
+    Story, all_metadata, all_storage, holder, it, kib, leader, mib, milliseconds, non_holder, seconds, storage, story,
+};
 
 pub(super) fn all() -> Vec<Story> {
-    vec![empty_store(), unheard_nodes(), damaged_everywhere(), late_copies(), overruled(), torn_records(), checkpoint()]
+    vec![
+        empty_store(),
+        unheard_nodes(),
+        damaged_everywhere(),
+        late_copies(),
+        overruled(),
+        torn_records(),
+        checkpoint(),
+        repeated_deletion(),
+        receipt_for_another_leader(),
+    ]
 }
 
 fn empty_store() -> Story {
@@ -88,4 +100,54 @@ fn checkpoint() -> Story {
         .finish("a")
         .until_whole()
         .expect_readable("a")
+}
+
+fn repeated_deletion() -> Story {
+    let told = story(
+        "repeated-deletion",
+        "A deletion that is asked for again is not done again to who took the name (20).",
+        3,
+        3,
+    )
+    .upload("warm", 1)
+    .silence(leader())
+    .hear(it());
+    // Before, while and after the leader answers.
+    [("a", 10), ("b", 13), ("c", 16), ("d", 19), ("e", 22), ("f", 25), ("g", 28)].into_iter().fold(
+        told,
+        |told, (name, moment)| {
+            told.upload(name, 1)
+                .begin_delete(name)
+                .wait(milliseconds(moment))
+                .silence(it())
+                .overwrite(name, 2)
+                .by_another()
+                .wait(milliseconds(900))
+                .hear(it())
+                // What it has done is looked at before what it has told.
+                .await_end(name)
+                .finish(name)
+        },
+    )
+}
+
+/// A leader orders a copy in the place of a dead node's. It is made only when another leads, and the dead node is back.
+fn receipt_for_another_leader() -> Story {
+    story(
+        "receipt-for-another-leader",
+        "What an earlier leader wanted to give up is kept if it is not dead any more (36, 41).",
+        3,
+        4,
+    )
+    .upload("a", kib(60))
+    .expect_copies("a", 3)
+    .cut_power(holder("a", 0, 0))
+    .wait(seconds(26))
+    .pause(non_holder("a"))
+    .wait(seconds(9))
+    .cut_power(leader())
+    .heal()
+    .until_whole()
+    .expect_copies("a", 4)
+    .expect_readable("a")
 }

@@ -15,7 +15,7 @@ mod round;
 use crate::raft::RaftHandle;
 use crate::seat::{AskError, Seat};
 use dfs_core::id::NodeId;
-use dfs_core::limit::{ORDERS_PER_BEAT_MAX, REPAIR_COPIES_MAX, REPAIR_PAGE_MAX};
+use dfs_core::limit::{ORDERS_PER_BEAT_MAX, REPAIR_PAGE_MAX};
 use dfs_core::repair::{
     Agenda, Backlog, GroupPlace, Leases, Nodes, NotPlanned, RepairSummary, Situation, assess, plan,
 };
@@ -179,13 +179,12 @@ impl RepairState {
         if mind.reading.is_some() || mind.seen.is_none() {
             return;
         }
-        let busy = mind.leases.copies() >= REPAIR_COPIES_MAX;
-        let due = if busy { Vec::new() } else { mind.backlog.due(now, REPAIR_PAGE_MAX) };
+        let may_plan = mind.leases.begin_round();
+        let due = if may_plan { mind.backlog.due(now, REPAIR_PAGE_MAX) } else { Vec::new() };
         let page = mind.agenda.next(now).filter(|_| mind.backlog.room() >= REPAIR_PAGE_MAX);
         if due.is_empty() && page.is_none() {
             return;
         }
-        mind.leases.begin_round();
         let (arguments, me) = (self.arguments.clone(), me.clone());
         let reading = async move {
             let round = Round::read(&arguments, due, page).await;

@@ -6,7 +6,7 @@
 //! found made, and another one is one too many at worst.
 
 use crate::id::{ChunkId, Epoch, Incarnation, NodeId};
-use crate::limit::{ORDER_AVOID_MS, ORDER_LEASE_MS};
+use crate::limit::{ORDER_AVOID_MS, ORDER_LEASE_MS, REPAIR_COPIES_MAX};
 use crate::repair::Nodes;
 use crate::wire::membership::{CopyOrder, OrderOutcome, OrderTask, Receipt};
 use crate::wire::metadata::Health;
@@ -183,9 +183,11 @@ impl Leases {
         matches!(outcome, OrderOutcome::Done { .. }).then_some(lease.bytes)
     }
 
-    /// Begins a round: what is settled shows in the state from now on.
-    pub fn begin_round(&mut self) {
+    /// Begins a round: what is settled shows in the state that is read from now on. Answers whether another copy may be
+    /// planned: only what is begun anew tells, because what is settled is under way no more.
+    pub fn begin_round(&mut self) -> bool {
         self.end(|_, _, _, settled| settled);
+        self.copies.len() < REPAIR_COPIES_MAX
     }
 
     /// Ends what is out of time, or cannot be done any more: its source or target is dead, or its target lives another

@@ -1,8 +1,7 @@
 //! What is under way is not planned again, until it has ended.
 
 use super::*;
-use crate::limit::{ORDER_AVOID_MS, ORDER_LEASE_MS};
-use crate::wire::membership::{OrderMark, OrderOutcome, Receipt};
+use crate::limit::{ORDER_AVOID_MS, ORDER_LEASE_MS, REPAIR_COPIES_MAX};
 
 const LEASE: Duration = Duration::from_millis(ORDER_LEASE_MS);
 
@@ -16,11 +15,6 @@ fn ordered() -> (Vec<Seen>, Nodes, Leases, (NodeId, OrderTask)) {
     let mut leases = Leases::new();
     let order = plan_for(&groups, &nodes, &mut leases).orders.remove(0);
     (groups, nodes, leases, order)
-}
-
-fn receipt(order: &OrderTask, outcome: OrderOutcome) -> Receipt {
-    let OrderTask::Copy { chunk, epoch, copy, .. } = order else { panic!("{order:?}") };
-    Receipt { mark: OrderMark { term: 1, index: 1 }, chunk: *chunk, epoch: *epoch, copy: Some(*copy), outcome }
 }
 
 #[test]
@@ -65,12 +59,37 @@ fn a_recorded_copy_counts_as_under_way_until_the_state_is_read_again() {
     assert_eq!(leases.settle(source, &done, HOUR), Some(4 << 20));
     assert_eq!(leases.settle(source, &done, HOUR), None, "told twice, made once");
     assert_eq!(reasons(&plan_for(&groups, &nodes, &mut leases)), [NotPlanned::UnderWay], "these facts are older");
-    leases.begin_round();
+    assert!(leases.begin_round());
     assert_eq!((leases.copies(), leases.busy(source)), (0, Default::default()));
     // The facts that are read now have it: nothing is missing, and nothing was left behind.
     let target = done.copy.unwrap().target;
     let repaired = [group(1, vec![chunk(1, 0, &[on(1), on(2), on(target.0)])])];
     assert_eq!(plan_for(&repaired, &nodes, &mut leases), Plan::default());
+}
+
+#[test]
+fn however_many_copies_are_made_at_once_the_next_round_plans_more() {
+    let nodes = nodes(&[alive(); 64]);
+    let mut leases = Leases::new();
+    let mut orders = Vec::new();
+    for file in 1.. {
+        let holder = on(file % 64 + 1);
+        let chunks = (0..16).map(|index| ChunkFacts { length: 1, ..chunk(file, index, &[holder]) }).collect();
+        let plan = plan_for(&[group(file, chunks)], &nodes, &mut leases);
+        let is_full = reasons(&plan).contains(&NotPlanned::ClusterBusy);
+        orders.extend(plan.orders);
+        if is_full {
+            break;
+        }
+    }
+    assert_eq!((orders.len(), leases.copies()), (REPAIR_COPIES_MAX, REPAIR_COPIES_MAX));
+    assert!(!leases.begin_round(), "all are under way");
+    for (source, order) in &orders {
+        let done = receipt(order, OrderOutcome::Done { read_back: Digest::of(b"") });
+        assert_eq!(leases.settle(*source, &done, HOUR), Some(1));
+    }
+    assert!(leases.begin_round(), "all are made");
+    assert_eq!(leases.copies(), 0);
 }
 
 #[test]
@@ -89,13 +108,13 @@ fn where_a_copy_failed_it_is_not_tried_again_for_a_while() {
     let (groups, nodes, mut leases, (source, order)) = ordered();
     let failed = receipt(&order, OrderOutcome::TargetFailed);
     assert_eq!(leases.settle(source, &failed, HOUR), None);
-    leases.begin_round();
+    assert!(leases.begin_round());
     let next = plan_for(&groups, &nodes, &mut leases);
     assert_ne!(copies(&next)[0].2.target, failed.copy.unwrap().target, "the other node takes it");
     // A source that cannot read its copy is passed over too.
     let (groups, nodes, mut leases, (source, order)) = ordered();
     leases.settle(source, &receipt(&order, OrderOutcome::SourceDamaged), HOUR);
-    leases.begin_round();
+    assert!(leases.begin_round());
     let next = plan_for(&groups, &nodes, &mut leases);
     assert_ne!(copies(&next)[0].0, source.0);
     leases.expire(&nodes, HOUR + Duration::from_millis(ORDER_AVOID_MS));

@@ -16,9 +16,7 @@ use crate::raft::RaftHandle;
 use crate::seat::{AskError, Seat};
 use dfs_core::id::NodeId;
 use dfs_core::limit::{ORDERS_PER_BEAT_MAX, REPAIR_PAGE_MAX};
-use dfs_core::repair::{
-    Agenda, Backlog, GroupPlace, Leases, Nodes, NotPlanned, RepairSummary, Situation, assess, plan,
-};
+use dfs_core::repair::{Agenda, Backlog, Leases, Nodes, NotPlanned, RepairSummary, Situation, assess, plan};
 use dfs_core::wire::membership::{CopyReason, Order, OrderOutcome, Receipt};
 use dfs_core::wire::metadata::Health;
 use dfs_transport::world::{OwnedTask, Scope};
@@ -181,7 +179,7 @@ impl RepairState {
         }
         let may_plan = mind.leases.begin_round();
         let due = if may_plan { mind.backlog.due(now, REPAIR_PAGE_MAX) } else { Vec::new() };
-        let page = mind.agenda.next(now).filter(|_| mind.backlog.room() >= REPAIR_PAGE_MAX);
+        let page = mind.agenda.next(now);
         if due.is_empty() && page.is_none() {
             return;
         }
@@ -216,10 +214,7 @@ impl RepairState {
         let time = self.arguments.raft.cluster_time();
         let situation = Situation { nodes: &seen.nodes, listened: seen.listened, now, time };
         let plan = plan(&needy, &situation, &mut mind.leases);
-        let mut waits: BTreeMap<GroupPlace, (NotPlanned, u32)> = BTreeMap::new();
-        for held in &plan.held_back {
-            waits.entry((held.chunk.file, held.chunk.index.group())).or_insert((held.why, 0)).1 += 1;
-        }
+        let waits = plan.waits();
         for (group, _) in &needy {
             let place = (group.file, group.group);
             let waits = waits.get(&place).copied();
@@ -286,7 +281,7 @@ impl RepairState {
         let mut summary = RepairSummary {
             listened: true,
             swept: mind.agenda.swept().map(|swept| now.saturating_sub(swept)),
-            more: mind.backlog.room() < REPAIR_PAGE_MAX,
+            more: mind.backlog.is_full(),
             copies_under_way: mind.leases.copies() as u64,
             verifies_under_way: mind.leases.verifies() as u64,
             copies_made: mind.done.copies,
@@ -295,7 +290,9 @@ impl RepairState {
             held_back: mind.backlog.waits(),
             ..RepairSummary::default()
         };
+        let mut bytes_to_copy = 0;
         for needs in mind.backlog.needs() {
+            bytes_to_copy += needs.bytes_to_copy;
             summary.chunks_below += u64::from(needs.chunks_below);
             summary.chunks_unavailable += u64::from(needs.chunks_unavailable);
             summary.copies_missing += u64::from(needs.copies_missing);
@@ -303,7 +300,7 @@ impl RepairState {
         }
         summary.eta = mind.done.pace_since.and_then(|(since, bytes)| {
             let made = mind.done.bytes.checked_sub(bytes).filter(|made| *made > 0)?;
-            let seconds = now.saturating_sub(since).as_secs_f64() * summary.bytes_missing as f64 / made as f64;
+            let seconds = now.saturating_sub(since).as_secs_f64() * bytes_to_copy as f64 / made as f64;
             Duration::try_from_secs_f64(seconds).ok()
         });
         summary
@@ -324,7 +321,7 @@ fn has_changed(before: &Observation, now: &Observation) -> bool {
 /// When a group is looked at again.
 fn look_again(waits: Option<(NotPlanned, u32)>) -> Duration {
     match waits {
-        Some((NotPlanned::NoCopyLeft | NotPlanned::NoSource | NotPlanned::NoTarget, _)) => LOOK_AGAIN_STUCK,
+        Some((why, _)) if why.is_stuck() => LOOK_AGAIN_STUCK,
         Some(_) | None => LOOK_AGAIN,
     }
 }

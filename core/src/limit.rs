@@ -63,6 +63,8 @@ pub const REPAIR_PAGE_MAX: usize = 256;
 
 /// Groups that wait for repair that a leader keeps in mind at most; further ones are found again by the next sweep.
 pub const REPAIR_BACKLOG_MAX: usize = 16_384;
+/// Of them, those at most that miss nothing, and have copies to be read back.
+pub const REPAIR_BACKLOG_VERIFIES_MAX: usize = REPAIR_BACKLOG_MAX / 4;
 /// How long a leader pauses between two looks at all groups.
 pub const SWEEP_PAUSE_MS: u64 = 10_000;
 /// Copies under way in the whole cluster at most.

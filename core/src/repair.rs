@@ -161,7 +161,7 @@ pub struct RepairSummary {
     pub bytes_made: u64,
     /// Orders that failed, or of which nothing was heard in time, under this leader.
     pub orders_failed: u64,
-    /// When all that is missing will be there at the present pace; nothing while there is none.
+    /// When all that can be copied from somewhere will be there at the present pace; nothing while there is none.
     pub eta: Option<Duration>,
     /// Why chunks wait, and how many.
     pub held_back: BTreeMap<NotPlanned, u64>,

@@ -1,7 +1,7 @@
 //! The planner: a pure function from what is known to what is ordered.
 
 use super::lease::Busy;
-use super::{ChunkFacts, CopyFacts, GroupFacts, Leases, Nodes, Purpose};
+use super::{ChunkFacts, CopyFacts, GroupFacts, GroupPlace, Leases, Nodes, Purpose};
 use crate::id::{ChunkId, NodeId};
 use crate::limit::{
     PENDING_COPY_LEASE_MS, REPAIR_BYTES_PER_NODE_MAX, REPAIR_COPIES_MAX, REPAIR_COPIES_PER_NODE_MAX,
@@ -12,6 +12,7 @@ use crate::time::ClusterTime;
 use crate::wire::membership::{CopyOrder, CopyReason, OrderTask};
 use crate::wire::metadata::Health;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -73,6 +74,14 @@ pub enum NotPlanned {
     UnderWay,
 }
 
+impl NotPlanned {
+    /// Whether nobody can help before a node comes or gets better: time alone does not.
+    #[must_use]
+    pub fn is_stuck(self) -> bool {
+        matches!(self, NotPlanned::NoCopyLeft | NotPlanned::NoSource | NotPlanned::NoTarget)
+    }
+}
+
 impl fmt::Display for NotPlanned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -87,6 +96,22 @@ impl fmt::Display for NotPlanned {
             NotPlanned::ClusterBusy => "the cluster makes as many copies as it may",
             NotPlanned::UnderWay => "their copies are being made",
         })
+    }
+}
+
+impl Plan {
+    /// Why chunks of each group wait, and how many: what time or others will help with is told before what is stuck.
+    #[must_use]
+    pub fn waits(&self) -> BTreeMap<GroupPlace, (NotPlanned, u32)> {
+        let mut waits: BTreeMap<GroupPlace, (NotPlanned, u32)> = BTreeMap::new();
+        for held in &self.held_back {
+            let (why, chunks) = waits.entry((held.chunk.file, held.chunk.index.group())).or_insert((held.why, 0));
+            *chunks += 1;
+            if why.is_stuck() && !held.why.is_stuck() {
+                *why = held.why;
+            }
+        }
+        waits
     }
 }
 

@@ -1,6 +1,7 @@
 //! Groups and nodes of tests, and what the planner makes of them.
 
 mod agenda;
+mod backlog;
 mod lease;
 mod plan;
 mod property;

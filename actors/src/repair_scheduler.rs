@@ -6,7 +6,7 @@
 //! (every second), the beats that it took, and their receipts once they are recorded. *Asks* the Raft engine's view, in
 //! rounds: one task at a time that reads groups. *Supervised by* the metadata tree, before the `NodeWatcher`. *Bounds*:
 //! those of `dfs_core::repair`; a round reads at most [`REPAIR_PAGE_MAX`] groups twice; at most
-//! [`ORDERS_PER_BEAT_MAX`] orders in one answer.
+//! [`ORDERS_PER_BEAT_MAX`](dfs_core::limit::ORDERS_PER_BEAT_MAX) orders in one answer.
 //!
 //! The decisions are `dfs_core::repair`'s. Nothing here, or anywhere, removes a completed replica.
 
@@ -15,14 +15,13 @@ mod round;
 use crate::raft::RaftHandle;
 use crate::seat::{AskError, Seat};
 use dfs_core::id::NodeId;
-use dfs_core::limit::{ORDERS_PER_BEAT_MAX, REPAIR_PAGE_MAX};
-use dfs_core::repair::{Agenda, Backlog, Leases, Nodes, NotPlanned, RepairSummary, Situation, assess, plan};
+use dfs_core::limit::REPAIR_PAGE_MAX;
+use dfs_core::repair::{Agenda, Backlog, Leases, Nodes, NotPlanned, Outbox, RepairSummary, Situation, assess, plan};
 use dfs_core::wire::membership::{CopyReason, Order, OrderOutcome, Receipt};
 use dfs_core::wire::metadata::Health;
 use dfs_transport::world::{OwnedTask, Scope};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use round::Round;
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -134,7 +133,7 @@ struct Mind {
     backlog: Backlog,
     leases: Leases,
     /// The orders that wait for their node's next beat.
-    waiting: BTreeMap<NodeId, VecDeque<Order>>,
+    outbox: Outbox,
     /// The round that reads, while there is one.
     reading: Option<OwnedTask<()>>,
     done: Done,
@@ -161,8 +160,7 @@ impl RepairState {
         let mind = &mut self.mind;
         mind.done.failed += mind.leases.expire(&observation.nodes, now) as u64;
         mind.agenda.observe(&observation.nodes);
-        let lives = |node: &NodeId| observation.nodes.get(node).is_some_and(|node| node.health != Health::Dead);
-        mind.waiting.retain(|node, _| lives(node));
+        mind.outbox.observe(&observation.nodes);
         if mind.seen.as_ref().is_none_or(|seen| has_changed(seen, &observation)) {
             mind.backlog.hurry_all(now);
         }
@@ -221,8 +219,7 @@ impl RepairState {
             mind.backlog.planned(place, waits, now + look_again(waits));
         }
         for (node, task) in plan.orders {
-            let order = Order { mark: round.mark, task };
-            mind.waiting.entry(node).or_default().push_back(order);
+            mind.outbox.put(node, Order { mark: round.mark, task }, now);
         }
         if mind.leases.copies() == 0 {
             mind.done.pace_since = None;
@@ -235,17 +232,12 @@ impl RepairState {
         }
     }
 
-    /// The orders of a node that are still wanted.
-    fn orders(&mut self, node: NodeId) -> Vec<Order> {
-        let now = self.now();
-        let Some(waiting) = self.mind.waiting.get_mut(&node) else { return Vec::new() };
-        let leases = &mut self.mind.leases;
-        let next = waiting.drain(..waiting.len().min(ORDERS_PER_BEAT_MAX));
-        let orders = next.filter(|order| leases.hand_out(node, &order.task, now)).collect();
-        if waiting.is_empty() {
-            self.mind.waiting.remove(&node);
+    /// Answers a beat with the node's orders, unless nobody waits for them any more.
+    fn hand_out(&mut self, node: NodeId, orders: RpcReplyPort<Vec<Order>>) {
+        if !orders.is_closed() {
+            let now = self.now();
+            let _ = orders.send(self.mind.outbox.hand_out(node, &mut self.mind.leases, now));
         }
-        orders
     }
 
     /// A copy takes the place of another only if this leader still sees that one's node dead.
@@ -348,7 +340,7 @@ impl Actor for RepairScheduler {
         match message {
             RepairMessage::Observed(observation) => state.observed(observation, &me),
             RepairMessage::Read(round) => state.plan(*round, &me),
-            RepairMessage::Beat(node, orders) => drop(orders.send(state.orders(node))),
+            RepairMessage::Beat(node, orders) => state.hand_out(node, orders),
             RepairMessage::Judge(receipts, judged) => drop(judged.send(state.judge(receipts))),
             RepairMessage::Recorded(node, receipts) => state.recorded(node, &receipts, &me),
             RepairMessage::Summary(summary) => drop(summary.send(state.summary())),

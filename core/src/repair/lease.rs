@@ -157,20 +157,26 @@ impl Leases {
 
     /// An order is handed out: its time begins. Answers whether it is still wanted.
     pub fn hand_out(&mut self, node: NodeId, task: &OrderTask, now: Duration) -> bool {
+        let is_wanted = self.wants(node, task);
         let until = match task {
+            OrderTask::Copy { chunk, copy, .. } => {
+                self.copies.get_mut(&(*chunk, copy.target)).map(|lease| &mut lease.until)
+            }
+            OrderTask::Verify { chunk, .. } => self.verifies.get_mut(&(*chunk, node)).map(|lease| &mut lease.until),
+        };
+        until.filter(|_| is_wanted).map(|until| *until = now + LEASE).is_some()
+    }
+
+    /// Whether an order of a node is leased, and not done yet.
+    #[must_use]
+    pub fn wants(&self, node: NodeId, task: &OrderTask) -> bool {
+        match task {
             OrderTask::Copy { chunk, epoch, copy, .. } => self
                 .copies
-                .get_mut(&(*chunk, copy.target))
-                .filter(|lease| lease.source.0 == node && lease.epoch == *epoch && !lease.settled)
-                .map(|lease| &mut lease.until),
-            OrderTask::Verify { chunk, .. } => {
-                self.verifies.get_mut(&(*chunk, node)).filter(|lease| !lease.settled).map(|lease| &mut lease.until)
-            }
-        };
-        until.is_some_and(|until| {
-            *until = now + LEASE;
-            true
-        })
+                .get(&(*chunk, copy.target))
+                .is_some_and(|lease| lease.source.0 == node && lease.epoch == *epoch && !lease.settled),
+            OrderTask::Verify { chunk, .. } => self.verifies.get(&(*chunk, node)).is_some_and(|lease| !lease.settled),
+        }
     }
 
     /// A receipt of `node` is recorded. Answers the bytes of the copy that was made, if one was.

@@ -3,6 +3,7 @@
 mod agenda;
 mod backlog;
 mod lease;
+mod outbox;
 mod plan;
 mod property;
 

@@ -65,6 +65,8 @@ pub const REPAIR_PAGE_MAX: usize = 256;
 pub const REPAIR_BACKLOG_MAX: usize = 16_384;
 /// Of them, those at most that miss nothing, and have copies to be read back.
 pub const REPAIR_BACKLOG_VERIFIES_MAX: usize = REPAIR_BACKLOG_MAX / 4;
+/// How long a leader may be held up between two looks at its nodes before it was not listening in that time.
+pub const LEADER_HELD_UP_MS: u64 = 5_000;
 /// How long a leader pauses between two looks at all groups.
 pub const SWEEP_PAUSE_MS: u64 = 10_000;
 /// Copies under way in the whole cluster at most.

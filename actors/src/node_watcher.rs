@@ -43,7 +43,7 @@ pub const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct NodeEvidence {
     /// How it is.
     pub health: Health,
-    /// The time since its last beat to this leader.
+    /// The time since its last beat to this leader, in which that was listening.
     pub silent: Option<Duration>,
     /// Its load, as its last beat told.
     pub load: Option<StorageLoad>,
@@ -69,7 +69,7 @@ pub enum WatcherMessage {
     Changed(ClusterSettings),
     /// This node does not lead.
     Follows,
-    /// A beat of the current incarnation arrived.
+    /// A beat of the current incarnation arrived, or its registration.
     Heard(NodeHeard),
     /// The nodes that are registered.
     Registered(Vec<NodeRecord>),
@@ -79,7 +79,7 @@ pub enum WatcherMessage {
     Evidence(Vec<NodeId>, RpcReplyPort<Vec<NodeEvidence>>),
 }
 
-/// A beat that counts.
+/// A beat, or a registration, that counts.
 #[derive(Clone, Debug)]
 pub struct NodeHeard {
     /// Who beat.
@@ -159,6 +159,8 @@ pub struct WatcherState {
 
 impl WatcherState {
     fn leads(&mut self, settings: ClusterSettings, me: &ActorRef<WatcherMessage>) {
+        // It may have ceased to lead since it was told last, and not have been told of that.
+        self.arguments.repair.deposed();
         self.watch = Some(Watch::new(&settings, self.started.elapsed()));
         self.settings = Some(settings);
         self.awaited = None;
@@ -266,6 +268,8 @@ impl Actor for NodeWatcher {
         me: ActorRef<WatcherMessage>,
         arguments: WatcherArguments,
     ) -> Result<WatcherState, ActorProcessingErr> {
+        // What an earlier life of this actor has told is over.
+        arguments.repair.deposed();
         let following = follow_leadership(arguments.raft.clone(), arguments.scope.clone(), me);
         let leadership = arguments.scope.spawn(following).owned();
         let started = Instant::now();
@@ -288,6 +292,9 @@ impl Actor for NodeWatcher {
         state: &mut WatcherState,
     ) -> Result<(), ActorProcessingErr> {
         let now = state.started.elapsed();
+        if let Some(held_up) = state.watch.as_mut().and_then(|watch| watch.goes_on(now)) {
+            tracing::warn!(?held_up, "this node stood still; what it did not hear meanwhile is nobody's silence");
+        }
         state.follow_awaited(now);
         match message {
             WatcherMessage::Serve(admitted) => {
@@ -379,7 +386,7 @@ impl WatcherArguments {
             return drop(inbound.exchange.refuse(Refusal::NotPermitted).await);
         };
         match inbound.method {
-            Register::METHOD => match self.register(node, &inbound).await {
+            Register::METHOD => match self.register(node, &inbound, watcher).await {
                 Ok(registered) => drop(inbound.exchange.reply(&registered).await),
                 Err(refusal) => drop(inbound.exchange.refuse(refusal).await),
             },
@@ -400,7 +407,12 @@ impl WatcherArguments {
         }
     }
 
-    async fn register(&self, node: NodeId, inbound: &Inbound) -> Result<Registered, Refusal> {
+    async fn register(
+        &self,
+        node: NodeId,
+        inbound: &Inbound,
+        watcher: &ActorRef<WatcherMessage>,
+    ) -> Result<Registered, Refusal> {
         let request: Register = inbound.decode()?;
         self.raft.read_index().await?;
         let (cluster, settings) = self.cluster().await?;
@@ -408,10 +420,12 @@ impl WatcherArguments {
             tracing::warn!(%node, "a storage node of another cluster is refused; its data stays as it is");
             return Err(Refusal::WrongCluster);
         }
-        let Register { boot, store, address, .. } = request;
+        let Register { boot, store, address, load, .. } = request;
         match self.raft.write(Command::Register { node, boot, store, address }).await? {
             Outcome::Registered { incarnation } => {
                 tracing::info!(%node, %incarnation, %store, %address, "a storage node has registered");
+                let heard = NodeHeard { node, incarnation, load, leaving: false, slow: Vec::new() };
+                let _ = watcher.send_message(WatcherMessage::Heard(heard));
                 Ok(Registered { cluster, incarnation, members: self.raft.leadership().members, settings })
             }
             _ => Err(Refusal::Internal),

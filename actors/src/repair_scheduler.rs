@@ -6,7 +6,7 @@
 //! (every second), the beats that it took, and their receipts once they are recorded. *Asks* the Raft engine's view, in
 //! rounds: one task at a time that reads groups. *Supervised by* the metadata tree, before the `NodeWatcher`. *Bounds*:
 //! those of `dfs_core::repair`; a round reads at most [`REPAIR_PAGE_MAX`] groups twice; at most
-//! [`ORDERS_PER_BEAT_MAX`] orders in one answer.
+//! [`ORDERS_PER_BEAT_MAX`](dfs_core::limit::ORDERS_PER_BEAT_MAX) orders in one answer.
 //!
 //! The decisions are `dfs_core::repair`'s. Nothing here, or anywhere, removes a completed replica.
 
@@ -15,16 +15,13 @@ mod round;
 use crate::raft::RaftHandle;
 use crate::seat::{AskError, Seat};
 use dfs_core::id::NodeId;
-use dfs_core::limit::{ORDERS_PER_BEAT_MAX, REPAIR_COPIES_MAX, REPAIR_PAGE_MAX};
-use dfs_core::repair::{
-    Agenda, Backlog, GroupPlace, Leases, Nodes, NotPlanned, RepairSummary, Situation, assess, plan,
-};
+use dfs_core::limit::REPAIR_PAGE_MAX;
+use dfs_core::repair::{Agenda, Backlog, Leases, Nodes, NotPlanned, Outbox, RepairSummary, Situation, assess, plan};
 use dfs_core::wire::membership::{CopyReason, Order, OrderOutcome, Receipt};
 use dfs_core::wire::metadata::Health;
 use dfs_transport::world::{OwnedTask, Scope};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use round::Round;
-use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -136,7 +133,7 @@ struct Mind {
     backlog: Backlog,
     leases: Leases,
     /// The orders that wait for their node's next beat.
-    waiting: BTreeMap<NodeId, VecDeque<Order>>,
+    outbox: Outbox,
     /// The round that reads, while there is one.
     reading: Option<OwnedTask<()>>,
     done: Done,
@@ -163,8 +160,7 @@ impl RepairState {
         let mind = &mut self.mind;
         mind.done.failed += mind.leases.expire(&observation.nodes, now) as u64;
         mind.agenda.observe(&observation.nodes);
-        let lives = |node: &NodeId| observation.nodes.get(node).is_some_and(|node| node.health != Health::Dead);
-        mind.waiting.retain(|node, _| lives(node));
+        mind.outbox.observe(&observation.nodes);
         if mind.seen.as_ref().is_none_or(|seen| has_changed(seen, &observation)) {
             mind.backlog.hurry_all(now);
         }
@@ -179,13 +175,12 @@ impl RepairState {
         if mind.reading.is_some() || mind.seen.is_none() {
             return;
         }
-        let busy = mind.leases.copies() >= REPAIR_COPIES_MAX;
-        let due = if busy { Vec::new() } else { mind.backlog.due(now, REPAIR_PAGE_MAX) };
-        let page = mind.agenda.next(now).filter(|_| mind.backlog.room() >= REPAIR_PAGE_MAX);
+        let may_plan = mind.leases.begin_round();
+        let due = if may_plan { mind.backlog.due(now, REPAIR_PAGE_MAX) } else { Vec::new() };
+        let page = mind.agenda.next(now);
         if due.is_empty() && page.is_none() {
             return;
         }
-        mind.leases.begin_round();
         let (arguments, me) = (self.arguments.clone(), me.clone());
         let reading = async move {
             let round = Round::read(&arguments, due, page).await;
@@ -217,18 +212,14 @@ impl RepairState {
         let time = self.arguments.raft.cluster_time();
         let situation = Situation { nodes: &seen.nodes, listened: seen.listened, now, time };
         let plan = plan(&needy, &situation, &mut mind.leases);
-        let mut waits: BTreeMap<GroupPlace, (NotPlanned, u32)> = BTreeMap::new();
-        for held in &plan.held_back {
-            waits.entry((held.chunk.file, held.chunk.index.group())).or_insert((held.why, 0)).1 += 1;
-        }
+        let waits = plan.waits();
         for (group, _) in &needy {
             let place = (group.file, group.group);
             let waits = waits.get(&place).copied();
             mind.backlog.planned(place, waits, now + look_again(waits));
         }
         for (node, task) in plan.orders {
-            let order = Order { mark: round.mark, task };
-            mind.waiting.entry(node).or_default().push_back(order);
+            mind.outbox.put(node, Order { mark: round.mark, task }, now);
         }
         if mind.leases.copies() == 0 {
             mind.done.pace_since = None;
@@ -241,17 +232,12 @@ impl RepairState {
         }
     }
 
-    /// The orders of a node that are still wanted.
-    fn orders(&mut self, node: NodeId) -> Vec<Order> {
-        let now = self.now();
-        let Some(waiting) = self.mind.waiting.get_mut(&node) else { return Vec::new() };
-        let leases = &mut self.mind.leases;
-        let next = waiting.drain(..waiting.len().min(ORDERS_PER_BEAT_MAX));
-        let orders = next.filter(|order| leases.hand_out(node, &order.task, now)).collect();
-        if waiting.is_empty() {
-            self.mind.waiting.remove(&node);
+    /// Answers a beat with the node's orders, unless nobody waits for them any more.
+    fn hand_out(&mut self, node: NodeId, orders: RpcReplyPort<Vec<Order>>) {
+        if !orders.is_closed() {
+            let now = self.now();
+            let _ = orders.send(self.mind.outbox.hand_out(node, &mut self.mind.leases, now));
         }
-        orders
     }
 
     /// A copy takes the place of another only if this leader still sees that one's node dead.
@@ -287,7 +273,7 @@ impl RepairState {
         let mut summary = RepairSummary {
             listened: true,
             swept: mind.agenda.swept().map(|swept| now.saturating_sub(swept)),
-            more: mind.backlog.room() < REPAIR_PAGE_MAX,
+            more: mind.backlog.is_full(),
             copies_under_way: mind.leases.copies() as u64,
             verifies_under_way: mind.leases.verifies() as u64,
             copies_made: mind.done.copies,
@@ -296,7 +282,9 @@ impl RepairState {
             held_back: mind.backlog.waits(),
             ..RepairSummary::default()
         };
+        let mut bytes_to_copy = 0;
         for needs in mind.backlog.needs() {
+            bytes_to_copy += needs.bytes_to_copy;
             summary.chunks_below += u64::from(needs.chunks_below);
             summary.chunks_unavailable += u64::from(needs.chunks_unavailable);
             summary.copies_missing += u64::from(needs.copies_missing);
@@ -304,7 +292,7 @@ impl RepairState {
         }
         summary.eta = mind.done.pace_since.and_then(|(since, bytes)| {
             let made = mind.done.bytes.checked_sub(bytes).filter(|made| *made > 0)?;
-            let seconds = now.saturating_sub(since).as_secs_f64() * summary.bytes_missing as f64 / made as f64;
+            let seconds = now.saturating_sub(since).as_secs_f64() * bytes_to_copy as f64 / made as f64;
             Duration::try_from_secs_f64(seconds).ok()
         });
         summary
@@ -325,7 +313,7 @@ fn has_changed(before: &Observation, now: &Observation) -> bool {
 /// When a group is looked at again.
 fn look_again(waits: Option<(NotPlanned, u32)>) -> Duration {
     match waits {
-        Some((NotPlanned::NoCopyLeft | NotPlanned::NoSource | NotPlanned::NoTarget, _)) => LOOK_AGAIN_STUCK,
+        Some((why, _)) if why.is_stuck() => LOOK_AGAIN_STUCK,
         Some(_) | None => LOOK_AGAIN,
     }
 }
@@ -352,7 +340,7 @@ impl Actor for RepairScheduler {
         match message {
             RepairMessage::Observed(observation) => state.observed(observation, &me),
             RepairMessage::Read(round) => state.plan(*round, &me),
-            RepairMessage::Beat(node, orders) => drop(orders.send(state.orders(node))),
+            RepairMessage::Beat(node, orders) => state.hand_out(node, orders),
             RepairMessage::Judge(receipts, judged) => drop(judged.send(state.judge(receipts))),
             RepairMessage::Recorded(node, receipts) => state.recorded(node, &receipts, &me),
             RepairMessage::Summary(summary) => drop(summary.send(state.summary())),

@@ -63,6 +63,10 @@ pub const REPAIR_PAGE_MAX: usize = 256;
 
 /// Groups that wait for repair that a leader keeps in mind at most; further ones are found again by the next sweep.
 pub const REPAIR_BACKLOG_MAX: usize = 16_384;
+/// Of them, those at most that miss nothing, and have copies to be read back.
+pub const REPAIR_BACKLOG_VERIFIES_MAX: usize = REPAIR_BACKLOG_MAX / 4;
+/// How long a leader may be held up between two looks at its nodes before it was not listening in that time.
+pub const LEADER_HELD_UP_MS: u64 = 5_000;
 /// How long a leader pauses between two looks at all groups.
 pub const SWEEP_PAUSE_MS: u64 = 10_000;
 /// Copies under way in the whole cluster at most.
@@ -77,6 +81,10 @@ pub const REPAIR_VERIFIES_PER_NODE_MAX: usize = 8;
 pub const ORDER_WITHIN_MS: u64 = 60_000;
 /// How long a leader waits for the receipt of an order before it plans anew.
 pub const ORDER_LEASE_MS: u64 = 75_000;
+/// After how long an order of which nothing was heard is handed out again: the answer that carried it may be lost.
+pub const ORDER_HAND_OUT_AGAIN_MS: u64 = 10_000;
+/// How often an order is handed out at most.
+pub const ORDER_HAND_OUTS_MAX: u32 = 3;
 /// How long a leader leaves alone a copy that failed at a target, or could not be read at a source.
 pub const ORDER_AVOID_MS: u64 = 60_000;
 /// How long copies that an upload left behind are their primary's before repair plans them.

@@ -2,15 +2,16 @@
 //!
 //! A [`Watch`] begins with a leadership and ends with it. Silence is counted from the last beat that this leader had,
 //! or from when it became leader: what an earlier leader saw does not count against a node. Until it has listened for
-//! as long as a node must be silent to be dead, it calls nobody dead and judges no copy. Times are elapsed since an
-//! origin of the caller's choice, and rise.
+//! as long as a node must be silent to be dead, it calls nobody dead and judges no copy. Nor does time count in which it
+//! did not listen, because its own process stood still. Times are elapsed since an origin of the caller's choice, and
+//! rise.
 //!
 //! Each change of a node's health is kept with its reason, the newest [`HEALTH_HISTORY_MAX`] of each node.
 //!
 //! Deliberately absent: clocks, and any say about copies. A dead node's copies stay recorded; readers filter.
 
 use crate::id::{Incarnation, NodeId};
-use crate::limit::HEALTH_HISTORY_MAX;
+use crate::limit::{HEALTH_HISTORY_MAX, LEADER_HELD_UP_MS};
 use crate::placement::Candidate;
 use crate::settings::ClusterSettings;
 use crate::time::ClusterTime;
@@ -26,6 +27,8 @@ pub struct Watch {
     suspect_after: Duration,
     dead_after: Duration,
     became_leader_at: Duration,
+    /// When it was last seen to go on.
+    went_on_at: Duration,
     evidence: BTreeMap<NodeId, Evidence>,
     told: BTreeMap<NodeId, Told>,
 }
@@ -100,6 +103,7 @@ impl Watch {
             suspect_after: settings.suspect_after(),
             dead_after: settings.dead_after(),
             became_leader_at,
+            went_on_at: became_leader_at,
             evidence: BTreeMap::new(),
             told: BTreeMap::new(),
         }
@@ -109,6 +113,20 @@ impl Watch {
     pub fn follow(&mut self, settings: &ClusterSettings) {
         self.suspect_after = settings.suspect_after();
         self.dead_after = settings.dead_after();
+    }
+
+    /// Goes on: to be told before anything else, and every second or so. If it was not for longer than
+    /// [`LEADER_HELD_UP_MS`], this process stood still; beats may have come that it did not hear, so the time since is
+    /// nobody's silence, and no time of listening. Answers how long that was.
+    pub fn goes_on(&mut self, now: Duration) -> Option<Duration> {
+        let held_up = now.saturating_sub(self.went_on_at);
+        self.went_on_at = self.went_on_at.max(now);
+        if held_up <= Duration::from_millis(LEADER_HELD_UP_MS) {
+            return None;
+        }
+        self.became_leader_at += held_up;
+        self.evidence.values_mut().for_each(|evidence| evidence.at += held_up);
+        Some(held_up)
     }
 
     /// Takes a beat, or a registration, of a node. Answers whether it counts: what an older incarnation says does
@@ -202,19 +220,13 @@ impl Watch {
         self.told.get(&node).map(|told| told.history.iter().copied().collect()).unwrap_or_default()
     }
 
-    /// Whether this leader has had a beat of the node lately.
-    #[must_use]
-    pub fn is_fresh(&self, node: NodeId, now: Duration) -> bool {
-        self.health(node, now) == Health::Alive
-    }
-
     /// How long ago the node's last beat was, where this leader has had one.
     #[must_use]
     pub fn silent_for(&self, node: NodeId, now: Duration) -> Option<Duration> {
         self.evidence.get(&node).map(|evidence| now.saturating_sub(evidence.at))
     }
 
-    /// The node's load, as its last beat told.
+    /// The node's load, as its last beat, or its registration, told.
     #[must_use]
     pub fn load(&self, node: NodeId) -> Option<StorageLoad> {
         self.evidence.get(&node).map(|evidence| evidence.load)

@@ -3,7 +3,7 @@
 //! [`plan`] is the whole decision. It reads groups as the state has them, nodes as the leader sees them, and what is
 //! under way already ([`Leases`]); it answers with orders, those for chunks with the fewest live copies first, and says
 //! of all else why it has to wait ([`NotPlanned`]). An [`Agenda`] says which groups to read, and a [`Backlog`] keeps in
-//! mind which of them are to be planned.
+//! mind which of them are to be planned. Orders wait in an [`Outbox`] for their node's next beat.
 //!
 //! A copy is *live* while its store is the one that its node has now and its node is not Dead: a node that is merely
 //! Suspect, or not heard yet, keeps its copies, but is neither source nor target. So silence of ten seconds moves no
@@ -19,6 +19,7 @@
 mod agenda;
 mod backlog;
 mod lease;
+mod outbox;
 mod plan;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod tests;
 pub use agenda::{Agenda, Page};
 pub use backlog::{Assessment, Backlog, assess};
 pub use lease::Leases;
+pub use outbox::Outbox;
 pub use plan::{HeldBack, NotPlanned, Plan, Situation, plan};
 
 use crate::checksum::Digest;
@@ -161,7 +163,7 @@ pub struct RepairSummary {
     pub bytes_made: u64,
     /// Orders that failed, or of which nothing was heard in time, under this leader.
     pub orders_failed: u64,
-    /// When all that is missing will be there at the present pace; nothing while there is none.
+    /// When all that can be copied from somewhere will be there at the present pace; nothing while there is none.
     pub eta: Option<Duration>,
     /// Why chunks wait, and how many.
     pub held_back: BTreeMap<NotPlanned, u64>,

@@ -1,9 +1,10 @@
 //! A stored chunk to another node: what catches up a copy that was left behind, and what repair makes.
 //!
 //! The source checks every block as it leaves the disk; the target checks every block as it arrives. For a copy that
-//! repair orders, both compute the whole tree and compare it with what metadata knows, and the target reads its copy
-//! back: no byte that was not verified becomes a copy that counts.
+//! repair orders, both compute the whole tree and compare it with what metadata knows, also where the target holds the
+//! chunk already, and the target reads its copy back: no byte that was not verified becomes a copy that counts.
 
+use super::read_back::read_back;
 use super::{Transfers, already_held, blocks_of, storage_node};
 use crate::chunk_store::READ_BLOCKS_MAX;
 use dfs_core::checksum::{ChunkHasher, Digest};
@@ -56,7 +57,12 @@ pub async fn copy_to(transfers: &Transfers, job: CopyJob, deadline: Instant) -> 
     let request = WriteReplica { chunk, epoch, length: sums.length, expected };
     let mut exchange = transfers.peers.open(&storage_node(target), Class::Bulk, &request, deadline).await?;
     match already_held(&mut exchange).await? {
-        Some(held) if held == checksum => {}
+        // No byte has left this node's disk: its own copy is checked all the same, because the receipt speaks for both.
+        Some(held) if held == checksum => {
+            if let Some(expected) = expected {
+                read_back(transfers, chunk, epoch, expected).await.map_err(CopyError::Source)?;
+            }
+        }
         Some(_) => return Err(CopyError::Conflict),
         None => {
             let mut hasher = expected.map(|_| ChunkHasher::new());

@@ -22,7 +22,38 @@ fn a_node_goes_from_alive_to_suspect_to_dead_by_its_silence() {
     let health: Vec<_> = [5, 14, 15, 34, 35].map(|at| watch.health(NODE, seconds(at))).into();
     assert_eq!(health, [Health::Alive, Health::Alive, Health::Suspect, Health::Suspect, Health::Dead]);
     assert_eq!(watch.silent_for(NODE, seconds(35)), Some(Duration::from_secs(30)));
-    assert!(watch.is_fresh(NODE, seconds(14)) && !watch.is_fresh(NODE, seconds(15)));
+}
+
+#[test]
+fn the_time_in_which_a_leader_stands_still_is_nobodys_silence() {
+    let mut watch = watch();
+    for at in 1..=40 {
+        watch.heard(NODE, Incarnation(1), seconds(at), load(1));
+        assert_eq!(watch.goes_on(seconds(at)), None);
+    }
+    assert_eq!(watch.goes_on(seconds(45)), None, "it is a little late");
+    assert_eq!(watch.silent_for(NODE, seconds(45)), Some(Duration::from_secs(5)));
+    // It hangs for an hour, and every node seems silent for as long.
+    let back = 45 + 3600;
+    assert_eq!(watch.goes_on(seconds(back)), Some(Duration::from_secs(3600)));
+    assert_eq!(watch.observe([NODE, NodeId(2)], seconds(back), ClusterTime(1))[0].1.to, Health::Alive);
+    assert_eq!(watch.silent_for(NODE, seconds(back)), Some(Duration::from_secs(5)));
+    assert!(watch.has_listened(seconds(back)), "as before");
+    // Who is silent from now on is so.
+    for at in back + 1..back + 25 {
+        assert_eq!(watch.goes_on(seconds(at)), None);
+    }
+    let health: Vec<_> = [4, 5, 24, 25].map(|at| watch.health(NODE, seconds(back + at))).into();
+    assert_eq!(health, [Health::Alive, Health::Suspect, Health::Suspect, Health::Dead]);
+}
+
+#[test]
+fn a_leader_that_stands_still_while_it_listens_has_not_listened() {
+    let mut watch = watch();
+    assert_eq!(watch.goes_on(seconds(40)), Some(Duration::from_secs(40)));
+    assert!(!watch.has_listened(seconds(69)));
+    assert_eq!(watch.health(NODE, seconds(49)), Health::Unknown);
+    assert!(watch.has_listened(seconds(70)));
 }
 
 #[test]

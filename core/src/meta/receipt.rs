@@ -14,7 +14,7 @@ use super::{Outcome, key};
 use crate::id::{Incarnation, NodeId};
 use crate::limit::{RECEIPTS_KEPT_MAX, RECEIPTS_PER_BEAT_MAX, REPAIR_PAGE_MAX};
 use crate::refusal::Refusal;
-use crate::wire::membership::{CopyOrder, OrderOutcome, Receipt};
+use crate::wire::membership::{CopyOrder, CopyReason, OrderOutcome, Receipt};
 use std::ops::Bound;
 
 /// Records what a node's receipts tell.
@@ -94,7 +94,8 @@ fn add_copy<V: View>(
     group.add_holders(slot, &[placed(&target)]);
     group.verify(slot, placed(&target), target.incarnation);
     let Some(replaced) = copy.replaces.filter(|replaced| *replaced != copy.target) else { return Ok(Some(None)) };
-    // Another copy takes its place only if that leaves as many as there were, or as many as are wanted.
+    // A copy that counts gives way only if that leaves as many as there were, or as many as are wanted; and never where
+    // it was to be replaced for being on a store that is gone: its node has taken one anew meanwhile.
     let after = counted(draft, group, slot)?;
     let lives = draft.node(replaced)?;
     let counts = group.holders().iter().any(|holder| {
@@ -102,7 +103,8 @@ fn add_copy<V: View>(
             && holder.held.has(slot)
             && lives.as_ref().is_some_and(|node| holder.is_on(placed(node)))
     });
-    let may_go = !counts || after > before || after > u32::from(replication);
+    let is_left_over = copy.reason != CopyReason::StoreLost && (after > before || after > u32::from(replication));
+    let may_go = !counts || is_left_over;
     let is_gone = may_go && group.remove_copy(slot, replaced);
     Ok(Some(is_gone.then_some(replaced)))
 }

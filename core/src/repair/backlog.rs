@@ -1,20 +1,23 @@
 //! The backlog: which groups are to be planned, the most urgent first.
 //!
 //! It holds places and numbers, not facts: a group is read again before it is planned. It is bounded; while it is full,
-//! whoever fills it waits, and nothing is forgotten, because all groups are looked at again and again.
+//! the least urgent group gives way to one that is more urgent. Nothing is forgotten for that, because all groups are
+//! looked at again and again.
+//!
+//! Who waits for what cannot be had at the moment keeps nobody from what can: groups that nobody can help come last,
+//! and a part of each look goes to those that have been due for the longest time, whatever they need.
 
 use super::plan::NotPlanned;
 use super::{GroupFacts, GroupPlace, Nodes, Purpose};
-use crate::id::{FileId, GroupIndex};
-use crate::limit::REPAIR_BACKLOG_MAX;
+use crate::limit::{REPAIR_BACKLOG_MAX, REPAIR_BACKLOG_VERIFIES_MAX};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What a group needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Assessment {
-    /// The live copies of the chunk that misses some and has the fewest.
-    pub fewest_live: u32,
+    /// The live copies of the chunk that misses some, has some, and has the fewest.
+    pub fewest_live: Option<u32>,
     /// Chunks with fewer live copies than wanted.
     pub chunks_below: u32,
     /// Of them, those with none.
@@ -23,6 +26,8 @@ pub struct Assessment {
     pub copies_missing: u32,
     /// Their bytes.
     pub bytes_missing: u64,
+    /// Of them, those that can be copied from somewhere.
+    pub bytes_to_copy: u64,
     /// Whether it has copies to be read back, because repair has touched their chunk.
     pub unverified: bool,
 }
@@ -34,16 +39,33 @@ impl Assessment {
         self.chunks_below > 0 || self.unverified
     }
 
-    /// What comes first has the lowest.
-    fn rank(&self) -> u32 {
-        if self.chunks_below > 0 { self.fewest_live } else { u32::MAX }
+    fn rank(&self, stuck: bool) -> Rank {
+        match self.fewest_live {
+            Some(live) if !stuck => Rank::Repairable { live },
+            None if self.unverified => Rank::Unverified,
+            Some(_) => Rank::Stuck,
+            None => Rank::Lost,
+        }
     }
+}
+
+/// How urgent a group is: what comes first has the lowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Copies are missing that can be made: how many live ones the chunk has that has the fewest of these.
+    Repairable { live: u32 },
+    /// No copy is missing that could be made, but some are to be read back.
+    Unverified,
+    /// Copies are missing that nobody could make when it was looked at last.
+    Stuck,
+    /// Of what is missing, no live copy is left.
+    Lost,
 }
 
 /// Tells what a group needs, whether or not it can be had.
 #[must_use]
 pub fn assess(group: &GroupFacts, nodes: &Nodes) -> Assessment {
-    let mut assessment = Assessment { fewest_live: u32::MAX, ..Assessment::default() };
+    let mut assessment = Assessment::default();
     if group.purpose == Purpose::Gone {
         return assessment;
     }
@@ -51,11 +73,17 @@ pub fn assess(group: &GroupFacts, nodes: &Nodes) -> Assessment {
         let live = chunk.live(nodes);
         let missing = u32::from(group.replication).saturating_sub(live);
         if missing > 0 {
-            assessment.fewest_live = assessment.fewest_live.min(live);
+            let bytes = u64::from(missing) * u64::from(chunk.length);
             assessment.chunks_below += 1;
-            assessment.chunks_unavailable += u32::from(live == 0);
             assessment.copies_missing += missing;
-            assessment.bytes_missing += u64::from(missing) * u64::from(chunk.length);
+            assessment.bytes_missing += bytes;
+            if live == 0 {
+                assessment.chunks_unavailable += 1;
+            } else {
+                let fewest = assessment.fewest_live.map_or(live, |fewest| fewest.min(live));
+                assessment.fewest_live = Some(fewest);
+                assessment.bytes_to_copy += bytes;
+            }
         }
         let mut live = chunk.copies.iter().filter(|copy| copy.is_live(nodes));
         let touched = live.clone().any(|copy| copy.verified);
@@ -68,7 +96,9 @@ pub fn assess(group: &GroupFacts, nodes: &Nodes) -> Assessment {
 #[derive(Clone, Debug, Default)]
 pub struct Backlog {
     groups: BTreeMap<GroupPlace, Entry>,
-    ranks: BTreeSet<(u32, FileId, GroupIndex)>,
+    ranks: BTreeSet<(Rank, GroupPlace)>,
+    /// How many of them are [`Rank::Unverified`].
+    unverified: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -80,6 +110,14 @@ struct Entry {
     due: Duration,
     /// Why chunks of it wait, and how many.
     waits: Option<(NotPlanned, u32)>,
+    /// Whether nobody could help when it was looked at last, and no node has come or gone since.
+    stuck: bool,
+}
+
+impl Entry {
+    fn rank(&self) -> Rank {
+        self.needs.rank(self.stuck)
+    }
 }
 
 impl Backlog {
@@ -89,65 +127,94 @@ impl Backlog {
         Backlog::default()
     }
 
-    /// How many groups it has room for.
+    /// Whether there may be more groups than it has room for.
     #[must_use]
-    pub fn room(&self) -> usize {
-        REPAIR_BACKLOG_MAX.saturating_sub(self.groups.len())
+    pub fn is_full(&self) -> bool {
+        self.groups.len() >= REPAIR_BACKLOG_MAX
     }
 
     /// Notes what a group needs; one that needs nothing goes. Answers when it was first seen to need something, unless
     /// it goes, or there is no room for it.
     pub fn note(&mut self, group: &GroupFacts, needs: Assessment, now: Duration) -> Option<Duration> {
         let place = (group.file, group.group);
+        let known = self.take(place);
         if !needs.is_needy() {
-            self.forget(place);
             return None;
         }
-        if let Some(entry) = self.groups.get_mut(&place) {
-            self.ranks.remove(&(entry.needs.rank(), place.0, place.1));
-            entry.needs = needs;
-            self.ranks.insert((needs.rank(), place.0, place.1));
-            return Some(entry.since);
-        }
-        if self.room() == 0 {
+        let entry =
+            Entry { needs, ..known.unwrap_or(Entry { needs, since: now, due: now, waits: None, stuck: false }) };
+        if !self.has_room_for((entry.rank(), place)) {
             return None;
         }
-        self.groups.insert(place, Entry { needs, since: now, due: now, waits: None });
-        self.ranks.insert((needs.rank(), place.0, place.1));
-        Some(now)
+        let since = entry.since;
+        self.put(place, entry);
+        Some(since)
+    }
+
+    /// Whether there is room for a group, made by letting go of the least urgent one where it is less urgent.
+    fn has_room_for(&mut self, newcomer: (Rank, GroupPlace)) -> bool {
+        if newcomer.0 == Rank::Unverified && self.unverified >= REPAIR_BACKLOG_VERIFIES_MAX {
+            return false;
+        }
+        if self.is_full() {
+            let least = self.ranks.last().copied().filter(|least| least.0 > newcomer.0);
+            least.and_then(|(_, place)| self.take(place)).is_some()
+        } else {
+            true
+        }
+    }
+
+    fn put(&mut self, place: GroupPlace, entry: Entry) {
+        let rank = entry.rank();
+        self.unverified += usize::from(rank == Rank::Unverified);
+        self.ranks.insert((rank, place));
+        self.groups.insert(place, entry);
+    }
+
+    fn take(&mut self, place: GroupPlace) -> Option<Entry> {
+        let entry = self.groups.remove(&place)?;
+        self.unverified -= usize::from(entry.rank() == Rank::Unverified);
+        self.ranks.remove(&(entry.rank(), place));
+        Some(entry)
     }
 
     /// Lets a group go.
     pub fn forget(&mut self, place: GroupPlace) {
-        if let Some(entry) = self.groups.remove(&place) {
-            self.ranks.remove(&(entry.needs.rank(), place.0, place.1));
-        }
+        self.take(place);
     }
 
-    /// The groups that are to be looked at now, the most urgent first.
+    /// The groups that are to be looked at now: the most urgent first, then, as a quarter, those that have been due for
+    /// longest.
     #[must_use]
     pub fn due(&self, now: Duration, limit: usize) -> Vec<GroupPlace> {
-        let places = self.ranks.iter().map(|(_, file, group)| (*file, *group));
-        places.filter(|place| self.groups.get(place).is_some_and(|entry| entry.due <= now)).take(limit).collect()
+        let due = |place: &GroupPlace| self.groups.get(place).filter(|entry| entry.due <= now);
+        let mut urgent = self.ranks.iter().map(|(_, place)| *place).filter(|place| due(place).is_some());
+        let mut places: Vec<GroupPlace> = urgent.by_ref().take(limit - limit / 4).collect();
+        let mut others: Vec<GroupPlace> = urgent.collect();
+        others.sort_by_key(|place| due(place).map(|entry| entry.due));
+        places.extend(others.into_iter().take(limit / 4));
+        places
     }
 
     /// A group was planned: it is to be looked at again then.
     pub fn planned(&mut self, place: GroupPlace, waits: Option<(NotPlanned, u32)>, due: Duration) {
-        if let Some(entry) = self.groups.get_mut(&place) {
-            (entry.waits, entry.due) = (waits, due);
+        let stuck = waits.is_some_and(|(why, _)| why.is_stuck());
+        if let Some(entry) = self.take(place) {
+            self.put(place, Entry { waits, due, stuck, ..entry });
         }
     }
 
     /// A group is to be looked at at once.
     pub fn hurry(&mut self, place: GroupPlace, now: Duration) {
-        if let Some(entry) = self.groups.get_mut(&place) {
-            entry.due = entry.due.min(now);
+        if let Some(entry) = self.take(place) {
+            self.put(place, Entry { due: entry.due.min(now), stuck: false, ..entry });
         }
     }
 
     /// All groups are to be looked at at once: nodes have come or gone.
     pub fn hurry_all(&mut self, now: Duration) {
-        self.groups.values_mut().for_each(|entry| entry.due = entry.due.min(now));
+        let places: Vec<GroupPlace> = self.groups.keys().copied().collect();
+        places.into_iter().for_each(|place| self.hurry(place, now));
     }
 
     /// What all groups need together.

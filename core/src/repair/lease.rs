@@ -1,12 +1,14 @@
 //! Leases: the orders that are under way, in the leader's memory.
 //!
-//! An order is leased when it is planned, and again when its node takes it; it ends with its receipt, or with its time.
-//! What has failed at a node is not tried there again for a while. All of it is bounded by the budgets of the planner.
+//! An order is leased when it is planned, and again when its node takes it; it ends with its receipt, with its time, or
+//! with the life of a node that it needs. What has failed at a node is not tried there again for a while; and a source
+//! whose copy did not arrive is taken for that chunk only where there is no other: it, and not the target, may be what
+//! cannot be reached. All of it is bounded by the budgets of the planner.
 //! A new leader has none, and may plan an order that is still being done: that is harmless, because the same copy is
 //! found made, and another one is one too many at worst.
 
 use crate::id::{ChunkId, Epoch, Incarnation, NodeId};
-use crate::limit::{ORDER_AVOID_MS, ORDER_LEASE_MS};
+use crate::limit::{ORDER_AVOID_MS, ORDER_LEASE_MS, REPAIR_COPIES_MAX};
 use crate::repair::Nodes;
 use crate::wire::membership::{CopyOrder, OrderOutcome, OrderTask, Receipt};
 use crate::wire::metadata::Health;
@@ -27,13 +29,17 @@ pub struct Leases {
     busy: BTreeMap<NodeId, Busy>,
     /// Until when a node is left alone with a chunk.
     avoided: BTreeMap<(ChunkId, NodeId), Duration>,
+    /// Until when a node is a source of a chunk only where there is no other.
+    doubted: BTreeMap<(ChunkId, NodeId), Duration>,
 }
 
 /// A copy that is under way.
 #[derive(Clone, Debug)]
 struct CopyLease {
     epoch: Epoch,
-    source: NodeId,
+    /// Who sends it, and the life of its process that was asked to: another one knows nothing of it.
+    source: (NodeId, Incarnation),
+    /// The life of its target's process.
     incarnation: Incarnation,
     replaces: Option<NodeId>,
     bytes: u64,
@@ -44,6 +50,8 @@ struct CopyLease {
 
 #[derive(Clone, Debug)]
 struct VerifyLease {
+    /// The life of the process that was asked.
+    incarnation: Incarnation,
     until: Duration,
     settled: bool,
 }
@@ -112,12 +120,18 @@ impl Leases {
         self.avoided.get(&(chunk, node)).is_some_and(|until| now < *until)
     }
 
-    /// A copy is planned.
+    /// Whether a node is a source of a chunk only where there is no other, because its copy did not arrive just now.
+    #[must_use]
+    pub fn is_doubted(&self, chunk: ChunkId, node: NodeId, now: Duration) -> bool {
+        self.doubted.get(&(chunk, node)).is_some_and(|until| now < *until)
+    }
+
+    /// A copy is planned, from this life of its source.
     pub fn grant_copy(
         &mut self,
         chunk: ChunkId,
         epoch: Epoch,
-        source: NodeId,
+        source: (NodeId, Incarnation),
         copy: &CopyOrder,
         bytes: u64,
         now: Duration,
@@ -125,7 +139,7 @@ impl Leases {
         let CopyOrder { target, incarnation, replaces, .. } = *copy;
         let lease = CopyLease { epoch, source, incarnation, replaces, bytes, until: now + LEASE, settled: false };
         self.end_copy((chunk, target));
-        let sender = self.busy.entry(source).or_default();
+        let sender = self.busy.entry(source.0).or_default();
         sender.sends += 1;
         sender.sent_bytes += bytes;
         let taker = self.busy.entry(target).or_default();
@@ -134,29 +148,35 @@ impl Leases {
         self.copies.insert((chunk, target), lease);
     }
 
-    /// A verification is planned.
-    pub fn grant_verify(&mut self, chunk: ChunkId, node: NodeId, now: Duration) {
+    /// A verification is planned, by this life of a node.
+    pub fn grant_verify(&mut self, chunk: ChunkId, (node, incarnation): (NodeId, Incarnation), now: Duration) {
         self.end_verify((chunk, node));
         self.busy.entry(node).or_default().verifies += 1;
-        self.verifies.insert((chunk, node), VerifyLease { until: now + LEASE, settled: false });
+        self.verifies.insert((chunk, node), VerifyLease { incarnation, until: now + LEASE, settled: false });
     }
 
     /// An order is handed out: its time begins. Answers whether it is still wanted.
     pub fn hand_out(&mut self, node: NodeId, task: &OrderTask, now: Duration) -> bool {
+        let is_wanted = self.wants(node, task);
         let until = match task {
+            OrderTask::Copy { chunk, copy, .. } => {
+                self.copies.get_mut(&(*chunk, copy.target)).map(|lease| &mut lease.until)
+            }
+            OrderTask::Verify { chunk, .. } => self.verifies.get_mut(&(*chunk, node)).map(|lease| &mut lease.until),
+        };
+        until.filter(|_| is_wanted).map(|until| *until = now + LEASE).is_some()
+    }
+
+    /// Whether an order of a node is leased, and not done yet.
+    #[must_use]
+    pub fn wants(&self, node: NodeId, task: &OrderTask) -> bool {
+        match task {
             OrderTask::Copy { chunk, epoch, copy, .. } => self
                 .copies
-                .get_mut(&(*chunk, copy.target))
-                .filter(|lease| lease.source == node && lease.epoch == *epoch && !lease.settled)
-                .map(|lease| &mut lease.until),
-            OrderTask::Verify { chunk, .. } => {
-                self.verifies.get_mut(&(*chunk, node)).filter(|lease| !lease.settled).map(|lease| &mut lease.until)
-            }
-        };
-        until.is_some_and(|until| {
-            *until = now + LEASE;
-            true
-        })
+                .get(&(*chunk, copy.target))
+                .is_some_and(|lease| lease.source.0 == node && lease.epoch == *epoch && !lease.settled),
+            OrderTask::Verify { chunk, .. } => self.verifies.get(&(*chunk, node)).is_some_and(|lease| !lease.settled),
+        }
     }
 
     /// A receipt of `node` is recorded. Answers the bytes of the copy that was made, if one was.
@@ -167,7 +187,11 @@ impl Leases {
             OrderOutcome::SourceMissing | OrderOutcome::SourceDamaged | OrderOutcome::SourceUnreadable => {
                 self.avoided.insert((chunk, node), now + AVOID);
             }
-            OrderOutcome::TargetFailed | OrderOutcome::TargetConflicts => {
+            OrderOutcome::TargetFailed => {
+                self.avoided.extend(copy.map(|copy| ((chunk, copy.target), now + AVOID)));
+                self.doubted.insert((chunk, node), now + AVOID);
+            }
+            OrderOutcome::TargetConflicts => {
                 self.avoided.extend(copy.map(|copy| ((chunk, copy.target), now + AVOID)));
             }
         }
@@ -178,35 +202,43 @@ impl Leases {
             return None;
         };
         let lease =
-            self.copies.get_mut(&(chunk, copy.target)).filter(|lease| lease.source == node && !lease.settled)?;
+            self.copies.get_mut(&(chunk, copy.target)).filter(|lease| lease.source.0 == node && !lease.settled)?;
         lease.settled = true;
         matches!(outcome, OrderOutcome::Done { .. }).then_some(lease.bytes)
     }
 
-    /// Begins a round: what is settled shows in the state from now on.
-    pub fn begin_round(&mut self) {
-        self.end(|_, _, _, settled| settled);
+    /// Begins a round: what is settled shows in the state that is read from now on. Answers whether another copy may be
+    /// planned: only what is begun anew tells, because what is settled is under way no more.
+    pub fn begin_round(&mut self) -> bool {
+        self.end(|_, copy| copy.settled, |_, verify| verify.settled);
+        self.copies.len() < REPAIR_COPIES_MAX
     }
 
-    /// Ends what is out of time, or cannot be done any more: its source or target is dead, or its target lives another
-    /// life. Answers how many orders that were.
+    /// Ends what is out of time, or cannot be done any more: a node that it needs is dead, or lives another life, which
+    /// knows nothing of it. Answers how many orders that were.
     pub fn expire(&mut self, nodes: &Nodes, now: Duration) -> usize {
         self.avoided.retain(|_, until| now < *until);
-        let is_gone = |node: NodeId| nodes.get(&node).is_none_or(|node| node.health == Health::Dead);
-        self.end(|place, lease, until, settled| {
-            let lost = lease.is_some_and(|lease| {
-                let lives = nodes.get(&place.1).is_some_and(|node| node.incarnation == lease.incarnation);
-                !lives || is_gone(lease.source)
-            });
-            !settled && (now >= until || lost || is_gone(place.1))
-        })
+        self.doubted.retain(|_, until| now < *until);
+        let late = self.copies.iter().filter(|(_, lease)| !lease.settled && now >= lease.until);
+        self.doubted.extend(late.map(|((chunk, _), lease)| ((*chunk, lease.source.0), now + AVOID)));
+        let lives = |(node, incarnation): (NodeId, Incarnation)| {
+            nodes.get(&node).is_some_and(|node| node.health != Health::Dead && node.incarnation == incarnation)
+        };
+        self.end(
+            |target, it| !it.settled && (now >= it.until || !lives((target, it.incarnation)) || !lives(it.source)),
+            |node, it| !it.settled && (now >= it.until || !lives((node, it.incarnation))),
+        )
     }
 
     /// Ends the orders of which that holds, and answers how many they are.
-    fn end(&mut self, ends: impl Fn((ChunkId, NodeId), Option<&CopyLease>, Duration, bool) -> bool) -> usize {
-        let copies = self.copies.iter().filter(|(place, it)| ends(**place, Some(it), it.until, it.settled));
+    fn end(
+        &mut self,
+        ends_copy: impl Fn(NodeId, &CopyLease) -> bool,
+        ends_verify: impl Fn(NodeId, &VerifyLease) -> bool,
+    ) -> usize {
+        let copies = self.copies.iter().filter(|((_, target), it)| ends_copy(*target, it));
         let copies: Vec<_> = copies.map(|(place, _)| *place).collect();
-        let verifies = self.verifies.iter().filter(|(place, it)| ends(**place, None, it.until, it.settled));
+        let verifies = self.verifies.iter().filter(|((_, node), it)| ends_verify(*node, it));
         let verifies: Vec<_> = verifies.map(|(place, _)| *place).collect();
         copies.iter().for_each(|place| self.end_copy(*place));
         verifies.iter().for_each(|place| self.end_verify(*place));
@@ -215,7 +247,7 @@ impl Leases {
 
     fn end_copy(&mut self, place: (ChunkId, NodeId)) {
         let Some(lease) = self.copies.remove(&place) else { return };
-        self.ease(lease.source, |busy| {
+        self.ease(lease.source.0, |busy| {
             busy.sends -= 1;
             busy.sent_bytes -= lease.bytes;
         });

@@ -1,8 +1,8 @@
 //! The planner: a pure function from what is known to what is ordered.
 
 use super::lease::Busy;
-use super::{ChunkFacts, CopyFacts, GroupFacts, Leases, Nodes, Purpose};
-use crate::id::{ChunkId, NodeId};
+use super::{ChunkFacts, CopyFacts, GroupFacts, GroupPlace, Leases, Nodes, Purpose};
+use crate::id::{ChunkId, Incarnation, NodeId};
 use crate::limit::{
     PENDING_COPY_LEASE_MS, REPAIR_BYTES_PER_NODE_MAX, REPAIR_COPIES_MAX, REPAIR_COPIES_PER_NODE_MAX,
     REPAIR_VERIFIES_PER_NODE_MAX, UPLOAD_QUIET_MS,
@@ -12,6 +12,7 @@ use crate::time::ClusterTime;
 use crate::wire::membership::{CopyOrder, CopyReason, OrderTask};
 use crate::wire::metadata::Health;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -73,6 +74,14 @@ pub enum NotPlanned {
     UnderWay,
 }
 
+impl NotPlanned {
+    /// Whether nobody can help before a node comes or gets better: time alone does not.
+    #[must_use]
+    pub fn is_stuck(self) -> bool {
+        matches!(self, NotPlanned::NoCopyLeft | NotPlanned::NoSource | NotPlanned::NoTarget)
+    }
+}
+
 impl fmt::Display for NotPlanned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -87,6 +96,22 @@ impl fmt::Display for NotPlanned {
             NotPlanned::ClusterBusy => "the cluster makes as many copies as it may",
             NotPlanned::UnderWay => "their copies are being made",
         })
+    }
+}
+
+impl Plan {
+    /// Why chunks of each group wait, and how many: what time or others will help with is told before what is stuck.
+    #[must_use]
+    pub fn waits(&self) -> BTreeMap<GroupPlace, (NotPlanned, u32)> {
+        let mut waits: BTreeMap<GroupPlace, (NotPlanned, u32)> = BTreeMap::new();
+        for held in &self.held_back {
+            let (why, chunks) = waits.entry((held.chunk.file, held.chunk.index.group())).or_insert((held.why, 0));
+            *chunks += 1;
+            if why.is_stuck() && !held.why.is_stuck() {
+                *why = held.why;
+            }
+        }
+        waits
     }
 }
 
@@ -186,24 +211,29 @@ fn next_copy(
         return Err(NotPlanned::ClusterBusy);
     }
     let source = source(chunk, situation, leases)?;
+    let sender = situation.nodes.get(&source).ok_or(NotPlanned::NoSource)?;
     let target = target(chunk, situation, leases)?;
     let node = situation.nodes.get(&target).ok_or(NotPlanned::NoTarget)?;
     let (replaces, reason) = replaced(chunk, situation, leases);
     let copy = CopyOrder { target, incarnation: node.incarnation, replaces, reason };
-    leases.grant_copy(chunk.chunk, chunk.epoch, source, &copy, u64::from(chunk.length), situation.now);
+    let (from, bytes) = ((source, sender.incarnation), u64::from(chunk.length));
+    leases.grant_copy(chunk.chunk, chunk.epoch, from, &copy, bytes, situation.now);
     let ChunkFacts { chunk, epoch, checksum, .. } = *chunk;
     Ok((source, OrderTask::Copy { chunk, epoch, checksum, address: node.address, copy }))
 }
 
-/// An Alive node with a live copy that is free to send it: a verified copy if there is one, else that of the node with
-/// the least to do.
+/// An Alive node with a live copy that is free to send it, and none from which it did not arrive just now while there is
+/// another: a verified copy if there is one, else that of the node with the least to do.
 fn source(chunk: &ChunkFacts, situation: &Situation<'_>, leases: &Leases) -> Result<NodeId, NotPlanned> {
-    let mut able = answering(chunk, situation, leases).peekable();
-    if able.peek().is_none() {
+    let able: Vec<&CopyFacts> = answering(chunk, situation, leases).collect();
+    if able.is_empty() {
         return Err(NotPlanned::NoSource);
     }
+    let is_doubted = |copy: &CopyFacts| leases.is_doubted(chunk.chunk, copy.node, situation.now);
+    let all_doubted = able.iter().all(|copy| is_doubted(copy));
     let has_room = |busy: Busy| has_room(busy.sends, busy.sent_bytes, chunk.length);
-    able.filter(|copy| has_room(leases.busy(copy.node)))
+    able.into_iter()
+        .filter(|copy| (all_doubted || !is_doubted(copy)) && has_room(leases.busy(copy.node)))
         .min_by_key(|copy| (!copy.verified, leases.busy(copy.node).sends, copy.node))
         .map(|copy| copy.node)
         .ok_or(NotPlanned::SourcesBusy)
@@ -276,11 +306,11 @@ fn verify(chunk: &ChunkFacts, situation: &Situation<'_>, leases: &mut Leases, or
     if !chunk.copies.iter().any(|copy| copy.verified && copy.is_live(situation.nodes)) {
         return;
     }
-    let unverified: Vec<NodeId> =
-        answering(chunk, situation, leases).filter(|copy| !copy.verified).map(|copy| copy.node).collect();
-    for node in unverified {
+    let unverified = answering(chunk, situation, leases).filter(|copy| !copy.verified);
+    let unverified = unverified.filter_map(|copy| Some((copy.node, situation.nodes.get(&copy.node)?.incarnation)));
+    for (node, incarnation) in unverified.collect::<Vec<(NodeId, Incarnation)>>() {
         if leases.busy(node).verifies < REPAIR_VERIFIES_PER_NODE_MAX && !leases.is_verifying(chunk.chunk, node) {
-            leases.grant_verify(chunk.chunk, node, situation.now);
+            leases.grant_verify(chunk.chunk, (node, incarnation), situation.now);
             let ChunkFacts { chunk, epoch, checksum, .. } = *chunk;
             orders.push((node, OrderTask::Verify { chunk, epoch, checksum }));
         }

@@ -1,13 +1,15 @@
 //! Groups and nodes of tests, and what the planner makes of them.
 
 mod agenda;
+mod backlog;
 mod lease;
+mod outbox;
 mod plan;
 mod property;
 
 use super::*;
 use crate::id::ChunkIndex;
-use crate::wire::membership::{CopyOrder, OrderTask};
+use crate::wire::membership::{CopyOrder, OrderMark, OrderOutcome, OrderTask, Receipt};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -71,6 +73,15 @@ fn copies(plan: &Plan) -> Vec<(u64, ChunkId, CopyOrder)> {
         OrderTask::Verify { .. } => None,
     };
     plan.orders.iter().filter_map(copy).collect()
+}
+
+/// What a node tells of an order.
+fn receipt(order: &OrderTask, outcome: OrderOutcome) -> Receipt {
+    let (chunk, epoch, copy) = match order {
+        OrderTask::Copy { chunk, epoch, copy, .. } => (*chunk, *epoch, Some(*copy)),
+        OrderTask::Verify { chunk, epoch, .. } => (*chunk, *epoch, None),
+    };
+    Receipt { mark: OrderMark { term: 1, index: 1 }, chunk, epoch, copy, outcome }
 }
 
 fn verifies(plan: &Plan) -> Vec<(u64, ChunkId)> {

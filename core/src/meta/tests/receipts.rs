@@ -179,6 +179,29 @@ fn a_node_whose_store_went_gets_its_copy_back_and_one_that_is_replaced_leaves() 
 }
 
 #[test]
+fn copies_that_two_nodes_take_for_each_other_both_count() {
+    let mut machine = Machine::with_nodes(3);
+    let file = machine.upload("a", 1).file;
+    copy(&mut machine, file, 0, 3, 1);
+    machine.register(2, 51, 777).unwrap();
+    machine.register(3, 51, 778).unwrap();
+    assert_eq!(holders(&machine, file), [(1, 1, 1)], "both stores went");
+    let crossed = |target, replaced| {
+        let made = made(file, 0, target, 2, Some(replaced));
+        let copy = made.copy.map(|copy| CopyOrder { reason: CopyReason::StoreLost, ..copy });
+        Receipt { copy, ..made }
+    };
+    record(&mut machine, 1, vec![crossed(3, 2), crossed(2, 3)]);
+    assert_eq!(holders(&machine, file), [(1, 1, 1), (3, 1, 1), (2, 1, 1)]);
+    let replaced = |receipt: &ReceiptRecord| match receipt.change {
+        CopyChange::Made { replaced, .. } => replaced,
+        _ => panic!("{receipt:?}"),
+    };
+    let kept = receipts(&machine.state, None, 9).unwrap();
+    assert_eq!(kept[1..].iter().map(|(_, receipt)| replaced(receipt)).collect::<Vec<_>>(), [Some(NodeId(2)), None]);
+}
+
+#[test]
 fn the_ring_keeps_the_newest_receipts() {
     let mut machine = Machine::with_nodes(4);
     let file = machine.upload("a", 1).file;

@@ -163,38 +163,3 @@ fn the_other_copies_of_a_repaired_chunk_are_read_back() {
     assert_eq!(verifies(&plan_for(&groups, &nodes, &mut leases)), [(2, chunk_id(1, 0))]);
     assert_eq!(plan_for(&groups, &nodes, &mut leases), Plan::default(), "it is under way");
 }
-
-#[test]
-fn the_backlog_gives_the_most_urgent_groups_that_are_due() {
-    let dead = with_health(Health::Dead);
-    let nodes = nodes(&[alive(), dead, dead, alive()]);
-    let mut backlog = Backlog::new();
-    let groups = [
-        group(1, vec![chunk(1, 0, &[on(1), on(2), on(4)])]).0,
-        group(2, vec![chunk(2, 0, &[on(2), on(3), on(1)])]).0,
-        group(3, vec![chunk(3, 0, &[on(1), on(4)])]).0,
-        group(4, vec![chunk(4, 0, &[on(2), on(3)])]).0,
-    ];
-    for group in &groups {
-        assert_eq!(backlog.note(group, assess(group, &nodes), HOUR), Some(HOUR));
-    }
-    let files = |places: Vec<(FileId, GroupIndex)>| places.iter().map(|(file, _)| file.0).collect::<Vec<_>>();
-    assert_eq!(files(backlog.due(HOUR, 9)), [4, 2, 1, 3], "none, one and two copies left");
-    assert_eq!(files(backlog.due(HOUR, 1)), [4]);
-    let later = HOUR + Duration::from_secs(5);
-    backlog.planned((FileId(4), GroupIndex(0)), Some((NotPlanned::NoCopyLeft, 1)), later);
-    assert_eq!(files(backlog.due(HOUR, 9)), [2, 1, 3], "what waits lets others by");
-    assert_eq!(files(backlog.due(later, 9)), [4, 2, 1, 3]);
-    assert_eq!(backlog.waits(), BTreeMap::from([(NotPlanned::NoCopyLeft, 1)]));
-    let missing: u32 = backlog.needs().map(|needs| needs.copies_missing).sum();
-    assert_eq!(missing, 1 + 2 + 1 + 3);
-    // Node 2 comes back: what misses nothing any more goes, and what was seen first stays known for as long.
-    let back = self::nodes(&[alive(), alive(), dead, alive()]);
-    for group in &groups {
-        let since = backlog.note(group, assess(group, &back), later);
-        assert_eq!(since.is_some(), group.file != FileId(1));
-        assert!(since.is_none_or(|since| since == HOUR));
-    }
-    backlog.hurry_all(HOUR);
-    assert_eq!(files(backlog.due(HOUR, 9)), [4, 2, 3]);
-}

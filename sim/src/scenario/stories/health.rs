@@ -7,6 +7,7 @@ pub(super) fn all() -> Vec<Story> {
     vec![
         silent_node(),
         new_leader(),
+        leader_stands_still(),
         metadata_away(),
         first_seconds(),
         restarted_in_turn(),
@@ -49,6 +50,27 @@ fn new_leader() -> Story {
         .expect_health_for(seconds(35), all_storage(), NOT_SUSPECTED)
         .expect_readable("a")
         .expect_copies("a", 3)
+}
+
+fn leader_stands_still() -> Story {
+    let sentence = "The only metadata node stands still for a minute, and takes that for nobody's silence (36, 37).";
+    story("leader-stands-still", sentence, 1, 4)
+        .crash(storage(4))
+        .expect_health(it(), Health::Suspect)
+        .upload("a", mib(1))
+        .expect_copies("a", 3)
+        .start(storage(4))
+        .until_whole()
+        .wait(seconds(31))
+        // What it sent before would else be heard now.
+        .unplug(storage(2))
+        .pause(leader())
+        .wait(seconds(60))
+        .mend(it())
+        .expect_health_for(seconds(5), all_storage(), NOT_SUSPECTED)
+        .mend(storage(2))
+        .expect_repaired("a", 3, storage(4))
+        .expect_readable("a")
 }
 
 fn metadata_away() -> Story {

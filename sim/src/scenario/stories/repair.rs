@@ -16,6 +16,7 @@ pub(super) fn all() -> Vec<Story> {
         no_target(),
         lost_store(),
         rotten_source(),
+        rotten_beside_held(),
         unreadable_source(),
         source_dies(),
         target_dies(),
@@ -121,6 +122,28 @@ fn rotten_source() -> Story {
         .cut_power(holder("a", 0, 2))
         .wait(seconds(28))
         .expect_repaired("a", 3, it())
+        .expect_readable("a")
+}
+
+fn rotten_beside_held() -> Story {
+    let sentence = "A copy that has rotted does not count for one where its target holds the chunk already (41, 48).";
+    story("rotten-beside-held", sentence, 3, 4)
+        .large_chunks()
+        .upload("a", kib(512))
+        .expect_copies("a", 3)
+        .cut_power(holder("a", 0, 2))
+        .wait(seconds(28))
+        .expect_repaired("a", 3, it())
+        .start(it())
+        .until_whole()
+        // Nobody has checked anything in this life of the nodes.
+        .cut_power(all_storage())
+        .start(all_storage())
+        .until_whole()
+        .cut_power(holder("a", 0, 2))
+        .rot("a", 0, holder("a", 0, 0))
+        .wait(seconds(28))
+        .expect_repaired("a", 2, it())
         .expect_readable("a")
 }
 

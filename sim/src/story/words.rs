@@ -2,10 +2,11 @@
 
 mod expect;
 
-use super::step::{Errand, Somebody, Step};
+use super::step::{Errand, Latency, Somebody, Step};
 use super::{Story, Who, metadata};
 use crate::fault::FaultKind;
 use crate::work::Manner;
+use dfs_core::settings::SettingKey;
 use std::time::Duration;
 
 impl Story {
@@ -58,6 +59,58 @@ impl Story {
     #[must_use]
     pub fn churn(self, prefix: &'static str, count: u64) -> Story {
         self.then(Step::Churn(prefix, count))
+    }
+
+    /// Uploads so many files of so many bytes, called `prefix/0`, `prefix/1` and so on, one after the other. Each must be
+    /// acknowledged within `kept` if its chunks stayed where they were first placed, and within `moved` if they did not.
+    #[must_use]
+    pub fn upload_one_by_one(
+        self,
+        prefix: &'static str,
+        count: u64,
+        bytes: u64,
+        kept: Duration,
+        moved: Duration,
+    ) -> Story {
+        self.then(Step::OneByOne(prefix, count, bytes, Latency { kept, moved }))
+    }
+
+    /// Runs the same command again: uploads the source of the last upload under that name once more. It must be
+    /// acknowledged, and send no more than so many bytes.
+    #[must_use]
+    pub fn upload_again(self, name: &'static str, bytes_max: u64) -> Story {
+        self.then(Step::UploadAgain(name, bytes_max))
+    }
+
+    /// Begins so many uploads of so many bytes at once, called `prefix/0`, `prefix/1` and so on, and goes on meanwhile.
+    /// All must be acknowledged.
+    #[must_use]
+    pub fn begin_upload_flood(self, prefix: &'static str, count: u64, bytes: u64) -> Story {
+        self.then(Step::Begin(prefix, Errand::UploadFlood(count, bytes)))
+    }
+
+    /// Begins to read a file so many times at once, and goes on meanwhile. All must be read, every byte right.
+    #[must_use]
+    pub fn begin_read_flood(self, name: &'static str, count: u64) -> Story {
+        self.then(Step::Begin(name, Errand::ReadFlood(count)))
+    }
+
+    /// Begins to upload an empty file and delete it, so often, and goes on meanwhile.
+    #[must_use]
+    pub fn begin_churn(self, prefix: &'static str, count: u64) -> Story {
+        self.then(Step::Begin(prefix, Errand::Churn(count)))
+    }
+
+    /// Changes settings of the cluster; it must be acknowledged.
+    #[must_use]
+    pub fn change_settings(self, values: &'static [(SettingKey, u64)]) -> Story {
+        self.then(Step::ChangeSettings(values))
+    }
+
+    /// Tries to change settings of the cluster; the user must be told these words.
+    #[must_use]
+    pub fn settings_refused(self, values: &'static [(SettingKey, u64)], words: &'static str) -> Story {
+        self.then(Step::SettingsRefused(values, words))
     }
 
     /// Begins to upload a file, and goes on meanwhile.
@@ -292,6 +345,12 @@ impl Story {
     #[must_use]
     pub fn until_whole(self) -> Story {
         self.then(Step::Whole)
+    }
+
+    /// Waits until so many bytes have come from the leader to a node, at most a minute.
+    #[must_use]
+    pub fn until_given(self, who: Who, bytes: u64) -> Story {
+        self.then(Step::Given(who, bytes))
     }
 
     /// Lets time pass.

@@ -3,7 +3,8 @@
 use crate::story::step::Step;
 use crate::story::{Story, Who};
 use dfs_core::range::ByteRange;
-use dfs_core::wire::metadata::Health;
+use dfs_core::settings::SettingKey;
+use dfs_core::wire::metadata::{ClusterSummary, Health};
 use std::time::Duration;
 
 impl Story {
@@ -78,6 +79,51 @@ impl Story {
     #[must_use]
     pub fn expect_log_cut(self) -> Story {
         self.then(Step::LogCut)
+    }
+
+    /// Of the files below a prefix, no more than so many in a hundred have chunks that were placed anew.
+    #[must_use]
+    pub fn expect_settled(self, prefix: &'static str, percent_max: usize) -> Story {
+        self.then(Step::Settled(prefix, percent_max))
+    }
+
+    /// The log of each metadata node has at most so many entries.
+    #[must_use]
+    pub fn expect_logs_within(self, entries: usize) -> Story {
+        self.then(Step::LogsWithin(entries))
+    }
+
+    /// These settings of the cluster have these values.
+    #[must_use]
+    pub fn expect_settings(self, values: &'static [(SettingKey, u64)]) -> Story {
+        self.then(Step::SettingsAre(values))
+    }
+
+    /// When the last of the files of one chunk whose names begin with that text and that are down to one copy gets a
+    /// second one, no more than so many in a hundred of those that are down to two have got their third. Nodes that do
+    /// not run have no copies.
+    #[must_use]
+    pub fn expect_fewest_first(self, prefix: &'static str, percent_max: usize) -> Story {
+        self.then(Step::FewestFirst(prefix, percent_max))
+    }
+
+    /// Within a minute metadata says of the cluster that it is so; what, the words say.
+    #[must_use]
+    pub fn expect_status(self, words: &'static str, told: fn(&ClusterSummary) -> bool) -> Story {
+        self.then(Step::Says(words, told))
+    }
+
+    /// For so long metadata says of the cluster that it is so, and never takes more than a few seconds for it.
+    #[must_use]
+    pub fn expect_status_for(self, time: Duration, words: &'static str, told: fn(&ClusterSummary) -> bool) -> Story {
+        self.then(Step::SaysFor(words, told, time))
+    }
+
+    /// For so long metadata never says that no chunk lacks copies while one of the file does, as soon as it has had the
+    /// time to look.
+    #[must_use]
+    pub fn expect_honest_status(self, time: Duration, name: &'static str) -> Story {
+        self.then(Step::Honest(name, time))
     }
 
     /// Within a minute another node than [`it`](super::it) leads.

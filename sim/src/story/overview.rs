@@ -35,7 +35,7 @@ impl Telling<'_> {
             || format!("metadata does not say: {words}"),
             async |telling| {
                 let summary = telling.summary().await.ok()?;
-                told(&summary).then_some(())
+                told.0(&summary).then_some(())
             },
         )
         .await
@@ -45,7 +45,7 @@ impl Telling<'_> {
         let began = Instant::now();
         while began.elapsed() < time {
             let summary = self.summary().await?;
-            require(told(&summary), || format!("metadata does not say any more: {words}: {summary:?}"))?;
+            require(told.0(&summary), || format!("metadata does not say any more: {words}: {summary:?}"))?;
             sleep(LOOK).await;
         }
         Ok(())

@@ -6,6 +6,7 @@ use crate::work::Manner;
 use dfs_core::range::ByteRange;
 use dfs_core::settings::SettingKey;
 use dfs_core::wire::metadata::{ClusterSummary, Health};
+use std::fmt;
 use std::time::Duration;
 
 /// Something that takes its time.
@@ -41,7 +42,15 @@ pub(super) struct Latency {
 }
 
 /// What metadata may say of the cluster.
-pub(super) type Told = fn(&ClusterSummary) -> bool;
+#[derive(Clone, Copy)]
+pub(super) struct Told(pub(super) fn(&ClusterSummary) -> bool);
+
+impl fmt::Debug for Told {
+    /// Without its address, which differs from process to process: steps stand in traces.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told")
+    }
+}
 
 /// Values of settings.
 pub(super) type Values = &'static [(SettingKey, u64)];

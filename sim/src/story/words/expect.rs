@@ -1,6 +1,6 @@
 //! What is expected: each word adds a step that fails if it does not come to pass.
 
-use crate::story::step::Step;
+use crate::story::step::{Step, Told};
 use crate::story::{Story, Who};
 use dfs_core::range::ByteRange;
 use dfs_core::settings::SettingKey;
@@ -110,13 +110,13 @@ impl Story {
     /// Within a minute metadata says of the cluster that it is so; what, the words say.
     #[must_use]
     pub fn expect_status(self, words: &'static str, told: fn(&ClusterSummary) -> bool) -> Story {
-        self.then(Step::Says(words, told))
+        self.then(Step::Says(words, Told(told)))
     }
 
     /// For so long metadata says of the cluster that it is so, and never takes more than a few seconds for it.
     #[must_use]
     pub fn expect_status_for(self, time: Duration, words: &'static str, told: fn(&ClusterSummary) -> bool) -> Story {
-        self.then(Step::SaysFor(words, told, time))
+        self.then(Step::SaysFor(words, Told(told), time))
     }
 
     /// For so long metadata never says that no chunk lacks copies while one of the file does, as soon as it has had the

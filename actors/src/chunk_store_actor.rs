@@ -72,14 +72,18 @@ impl ChunkStoreState {
             }
         };
         let (transfers, permits) = (self.transfers.clone(), permits.clone());
+        if (service, method) == (Service::Chunks, WriteChunk::METHOD) {
+            // Its writer is told that it waits.
+            return admitted
+                .serve(&self.transfers.scope, move |inbound| primary_write::serve(transfers, permits, inbound));
+        }
         admitted.serve(&self.transfers.scope, move |inbound| async move {
             let Ok(Ok(_permit)) = timeout_at(inbound.deadline, permits.acquire_owned()).await else {
                 return drop(inbound.exchange.refuse(Refusal::Overloaded).await);
             };
             match (service, method) {
                 (Service::Chunks, ReadChunk::METHOD) => read::serve(transfers, inbound).await,
-                (Service::Chunks, HeldChunks::METHOD) => held::serve(transfers, inbound).await,
-                (Service::Chunks, _) => primary_write::serve(transfers, inbound).await,
+                (Service::Chunks, _) => held::serve(transfers, inbound).await,
                 _ => replica_write::serve(transfers, inbound).await,
             }
         });

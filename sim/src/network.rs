@@ -62,6 +62,8 @@ struct State {
     /// Machines that are cut off from everybody.
     unplugged: BTreeSet<IpAddr>,
     statistics: NetworkStatistics,
+    /// Bytes of payload that were handed to sockets.
+    delivered_bytes: BTreeMap<Direction, u64>,
 }
 
 /// From one machine to another.
@@ -114,6 +116,7 @@ impl SimNetwork {
             cuts: BTreeSet::new(),
             unplugged: BTreeSet::new(),
             statistics: NetworkStatistics::default(),
+            delivered_bytes: BTreeMap::new(),
         };
         let start = trace.start();
         let network = SimNetwork(Arc::new(Shared { trace, start, arrivals: Notify::new(), state: Mutex::new(state) }));
@@ -196,6 +199,12 @@ impl SimNetwork {
         self.state().statistics
     }
 
+    /// Bytes that have come from one machine to another.
+    #[must_use]
+    pub fn delivered_bytes(&self, from: IpAddr, to: IpAddr) -> u64 {
+        self.state().delivered_bytes.get(&(from, to)).copied().unwrap_or(0)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -262,6 +271,7 @@ impl SimNetwork {
                 None => "unbound",
                 Some(port) if port.receive(packet) => {
                     state.statistics.delivered += 1;
+                    *state.delivered_bytes.entry((from.ip(), to.ip())).or_default() += bytes as u64;
                     "deliver"
                 }
                 Some(_) => {

@@ -124,6 +124,15 @@ impl Oracle {
         Attempt { id, content, name: name.clone(), deletions, overwrites: false }
     }
 
+    /// The source of the last upload under a name is uploaded once more.
+    pub fn begin_again(&self, name: &FileName) -> Option<Attempt> {
+        let state = self.0.borrow();
+        let mut newest = state.contents.iter().rev();
+        let (id, (_, content)) = newest.find(|(_, (names, _))| names.contains(name))?;
+        let deletions = state.deletions(name);
+        Some(Attempt { id: *id, content: *content, name: name.clone(), deletions, overwrites: false })
+    }
+
     /// An upload begins that may take the place of what has the name.
     pub fn begin_over(&self, name: &FileName, length: u64) -> Attempt {
         self.deletes(name);

@@ -5,6 +5,8 @@
 //! every promise is checked as at the end of a life.
 
 mod ask;
+mod crowd;
+mod overview;
 mod play;
 mod step;
 mod who;

@@ -1,8 +1,11 @@
 //! What users do, one operation at a time: each is recorded in the history, judged by the oracle, and must end.
 
+mod again;
 mod name;
+mod settings;
 mod version;
 
+pub use again::Share;
 pub use version::UNMIXED;
 
 use crate::cluster::User;
@@ -10,7 +13,7 @@ use crate::history::{History, Operation, Outcome};
 use crate::oracle::{Attempt, Oracle};
 use crate::trace::Trace;
 use crate::verdict::{AnyError, Failure, Tally};
-use dfs_client::{ClientError, DownloadRequest, Resume, Sink, UploadRequest};
+use dfs_client::{ClientError, DownloadRequest, Progress, Resume, Sink, UploadRequest};
 use dfs_core::name::FileName;
 use dfs_core::range::ByteRange;
 use dfs_core::unit::ChunkSize;
@@ -124,7 +127,7 @@ impl Work<'_> {
     pub async fn upload(&self, name: &FileName, length: u64, manner: Manner) -> Result<Ended, AnyError> {
         let attempt = self.shared.oracle.begin(name, length);
         let operation = Operation::Create { content: attempt.id };
-        self.put("upload", attempt, name, manner, operation).await
+        self.put("upload", attempt, name, manner, operation, &()).await
     }
 
     /// Uploads a file in the place of whatever has the name.
@@ -134,7 +137,7 @@ impl Work<'_> {
     pub async fn overwrite(&self, name: &FileName, length: u64, manner: Manner) -> Result<Ended, AnyError> {
         let attempt = self.shared.oracle.begin_over(name, length);
         let operation = Operation::Overwrite { content: attempt.id };
-        self.put("overwrite", attempt, name, manner, operation).await
+        self.put("overwrite", attempt, name, manner, operation, &()).await
     }
 
     async fn put(
@@ -144,10 +147,12 @@ impl Work<'_> {
         name: &FileName,
         manner: Manner,
         operation: Operation,
+        progress: &dyn Progress,
     ) -> Result<Ended, AnyError> {
         let call = self.shared.history.invoke(self.number, name, operation);
         let began = Instant::now();
-        let sending = self.send(&attempt, name, manner, matches!(operation, Operation::Overwrite { .. }));
+        let replaces = matches!(operation, Operation::Overwrite { .. });
+        let sending = self.send(&attempt, name, manner, replaces, progress);
         let length = attempt.content.length;
         let outcome = match manner {
             Manner::Vanishing(after) => timeout(after, sending).await.ok(),
@@ -178,10 +183,11 @@ impl Work<'_> {
         name: &FileName,
         manner: Manner,
         replace: bool,
+        progress: &dyn Progress,
     ) -> Result<FileInfo, ClientError> {
         let mut request = UploadRequest::new(name.clone(), attempt.modified());
         request.replace = replace;
-        // Every attempt has a source of its own, so none may go on with what another left.
+        // Every source has a time of its own, so none may go on with what another left.
         request.resume = Resume::Trust;
         let large = self.shared.large_chunks_every.is_some_and(|every| attempt.id.is_multiple_of(every));
         let chunk_bytes = if large { LARGE_CHUNK_BYTES } else { CHUNK_BYTES };
@@ -192,7 +198,7 @@ impl Work<'_> {
             Manner::Piped => source.of_unknown_size(),
             Manner::Failing(at) => source.failing_at(at),
         };
-        self.user.client().upload(source, request, &()).await
+        self.user.client().upload(source, request, progress).await
     }
 
     /// Deletes whatever has the name.

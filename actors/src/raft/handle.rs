@@ -2,6 +2,7 @@
 
 use super::clock::Clock;
 use super::log_store::Released;
+use super::serve::Reception;
 use super::state::{LogProgress, MemberProgress, RaftState, watch_raft};
 use super::state_machine::StateMachine;
 use super::types::{Member, TypeConfig};
@@ -44,7 +45,7 @@ pub(super) struct Engine {
     pub(super) raft: openraft::Raft<TypeConfig, StateMachine>,
     pub(super) machine: StateMachine,
     /// Lets one snapshot come in at a time.
-    pub(super) receiving: Semaphore,
+    pub(super) reception: Reception,
     node: NodeId,
     address: SocketAddr,
     clock: Arc<Clock>,
@@ -97,7 +98,7 @@ impl Engine {
             scope,
             raft,
             machine,
-            receiving: Semaphore::new(1),
+            reception: Reception::default(),
             node,
             address,
             clock,

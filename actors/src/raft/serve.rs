@@ -24,7 +24,8 @@ use serde::Serialize;
 use std::io::{self, IoSlice};
 use std::pin::pin;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
 
 /// How long a stream of appends may be silent. A leader that is gone ends it much earlier: its connection does.
 const STREAM_IDLE: Duration = Duration::from_secs(60 * 60);
@@ -131,10 +132,16 @@ impl RaftHandle {
         exchange: &mut Exchange,
     ) -> Result<SnapshotAnswer, Refusal> {
         let engine = self.engine();
-        // One at a time: a second one is of a leader that has given up on the first.
-        let _turn = engine.receiving.try_acquire().map_err(|_| Refusal::Overloaded)?;
+        let number = engine.reception.supersede(announced.vote)?;
+        let mut newest = engine.reception.newest.subscribe();
+        let turn = timeout(STEP_WAIT, engine.reception.turn.acquire()).await;
+        let _turn = turn.ok().and_then(Result::ok).ok_or(Refusal::Overloaded)?;
         let incoming = Incoming { machine: engine.machine.clone(), path: engine.machine.temporary() };
-        let file = incoming.receive(announced.length, exchange).await?;
+        let file = tokio::select! {
+            biased;
+            _ = newest.wait_for(|newest| newest.number != number) => return Err(Refusal::Overloaded),
+            file = incoming.receive(announced.length, exchange) => file?,
+        };
         let verified = file.clone();
         let checking = engine.scope.blocking(move || verified.verify()).await;
         let meta = checking.map_err(|_| Refusal::Stopping)?.map_err(|error| {
@@ -145,6 +152,44 @@ impl RaftHandle {
         let installing = engine.raft.install_full_snapshot(announced.vote.into(), snapshot).await;
         incoming.remove().await;
         Ok(SnapshotAnswer { vote: installing.map_err(|_| Refusal::Stopping)?.vote.into() })
+    }
+}
+
+/// Which snapshot is coming in: one at a time, the newest. An earlier one is of a leader that is gone or has given up on
+/// it; to wait for its end would keep this member behind for as long as a connection may be silent.
+#[derive(Debug)]
+pub(super) struct Reception {
+    turn: Semaphore,
+    newest: watch::Sender<Announced>,
+}
+
+/// The snapshot that was announced last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Announced {
+    /// Under which vote.
+    vote: Option<VoteForm>,
+    /// How many have been announced.
+    number: u64,
+}
+
+impl Default for Reception {
+    fn default() -> Self {
+        Reception { turn: Semaphore::new(1), newest: watch::Sender::new(Announced::default()) }
+    }
+}
+
+impl Reception {
+    /// Ends what is coming in, unless that is of a newer leader. Answers the number of the new one.
+    fn supersede(&self, vote: VoteForm) -> Result<u64, Refusal> {
+        let mut number = Err(Refusal::Overloaded);
+        self.newest.send_if_modified(|newest| {
+            if newest.vote <= Some(vote) {
+                *newest = Announced { vote: Some(vote), number: newest.number + 1 };
+                number = Ok(newest.number);
+            }
+            number.is_ok()
+        });
+        number
     }
 }
 

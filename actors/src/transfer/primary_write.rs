@@ -7,7 +7,8 @@
 //!    [`FORWARD_STALL_MS`] is dropped while enough others remain.
 //! 3. The trailer is forwarded only after the primary's own checksums agree with the client's.
 //!
-//! Meanwhile the client is told every [`SIGN_OF_LIFE_MS`] that the node is at it.
+//! Meanwhile, and while the write waits for its turn, the client is told every [`SIGN_OF_LIFE_MS`] that the node is at
+//! it.
 //! 4. Once W copies are durable, the rest gets [`STRAGGLER_WAIT_MS`]; who is not done then is caught up by the
 //!    `ReplicatorActor` from the stored record.
 
@@ -33,18 +34,23 @@ use dfs_transport::exchange::{CallError, ReceiveHalf, SendHalf};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::Serialize;
 use std::future::{Future, pending};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// Serves one [`WriteChunk`].
-pub async fn serve(transfers: Transfers, inbound: Inbound) {
+/// Serves one [`WriteChunk`], once there is a permit for it. It waits for that no longer than its deadline.
+pub async fn serve(transfers: Transfers, permits: Arc<Semaphore>, inbound: Inbound) {
     let request = match inbound.decode::<WriteChunk>().and_then(|request| check(&transfers, request)) {
         Ok(request) => request,
         Err(refusal) => return drop(inbound.exchange.refuse(refusal).await),
     };
     let (deadline, exchange) = (inbound.deadline, inbound.exchange);
     let (mut send, mut receive) = exchange.into_split();
+    let turn = timeout_at(deadline, permits.acquire_owned());
+    let Ok(Ok(_permit)) = telling(&mut send, &WriteAnswer::Waiting, turn).await else {
+        return drop(send.refuse(Refusal::Overloaded).await);
+    };
     match write(&transfers, &request, &mut send, &mut receive, deadline).await {
         Ok((written, length)) => {
             let report = LateReport {

@@ -3,13 +3,16 @@
 //!
 //! The number in a story's sentence is that of the promise.
 
+mod crowds;
 mod disks;
 mod downloads;
 mod guards;
 mod health;
+mod interrupted;
 mod metadata;
 mod names;
 mod repair;
+mod settings;
 mod stopping;
 mod uploads;
 
@@ -21,9 +24,12 @@ pub fn all() -> Vec<Story> {
     let parts = [
         names::all(),
         uploads::all(),
+        interrupted::all(),
+        crowds::all(),
         downloads::all(),
         metadata::all(),
         health::all(),
+        settings::all(),
         disks::all(),
         stopping::all(),
         repair::all(),

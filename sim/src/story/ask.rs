@@ -20,6 +20,9 @@ const POLL: Duration = Duration::from_millis(100);
 /// How often something is looked at that must stay as it is.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How often something is looked at that is over soon.
+const CLOSE_LOOK: Duration = Duration::from_millis(2);
+
 impl<'t> Telling<'t> {
     /// A storage node comes to have that health.
     pub(super) async fn healthy(&mut self, node: NodeName, health: Health) -> Verdict {
@@ -55,6 +58,31 @@ impl<'t> Telling<'t> {
     /// The last entry that was cut off the log of a metadata node.
     pub(super) fn log_cut(&self, node: NodeName) -> Option<u64> {
         Some(self.log(node, u64::MAX)?.purged?.index)
+    }
+
+    /// So many bytes come from the leader to nodes, from now on.
+    pub(super) async fn given(&mut self, who: Who, bytes: u64) -> Verdict {
+        let leader = self.resolve(Who::Leader).await?[0];
+        let from = self.stage.cluster.member(leader)?.machine().address();
+        for node in self.resolve(who).await? {
+            let to = self.stage.cluster.member(node)?.machine().address();
+            let (began, before) = (Instant::now(), self.network.delivered_bytes(from, to));
+            while self.network.delivered_bytes(from, to) < before + bytes {
+                require(began.elapsed() < SETTLE, || format!("{leader} does not give {node} {bytes} bytes"))?;
+                sleep(CLOSE_LOOK).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// No log is longer than that.
+    pub(super) async fn logs_within(&mut self, entries: usize) -> Verdict {
+        for node in self.resolve(Who::AllMetadata).await? {
+            let count = self.log(node, 0).map_or(0, |log| log.entries.len());
+            self.judge.shared.trace.record("log", format_args!("{node} has {count} entries"));
+            require(count <= entries, || format!("the log of {node} has {count} entries, not {entries}"))?;
+        }
+        Ok(())
     }
 
     fn log(&self, node: NodeName, first: u64) -> Option<StoredLog> {

@@ -1,8 +1,8 @@
 //! Tells a story to a cluster.
 
 use super::ask::holders;
-use super::step::{Errand, Somebody, Step};
-use super::{Story, Who};
+use super::step::{Errand, Somebody, Step, Values};
+use super::{Story, Who, crowd};
 use crate::cluster::{Cluster, ClusterShape, Ending, NodeName};
 use crate::fault::{Fault, FaultKind};
 use crate::history::Outcome;
@@ -16,8 +16,8 @@ use crate::work::{Ended, Manner, Shared, Work};
 use crate::world::SimWorld;
 use dfs_core::id::ChunkIndex;
 use dfs_core::name::FileName;
-use dfs_core::settings::ClusterSettings;
-use futures_util::future::{self, LocalBoxFuture};
+use dfs_core::settings::{ClusterSettings, SettingChange};
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{self, FuturesUnordered, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 use tokio::time::{Instant, sleep};
@@ -29,7 +29,7 @@ pub(super) const THE_STORY: &str = "the-story-comes-to-pass";
 const TELLERS: u64 = 2;
 
 /// How many files of many are under way at once.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// What was begun.
 type Begun<'b> = FuturesUnordered<LocalBoxFuture<'b, (&'static str, Result<Ended, AnyError>)>>;
@@ -37,9 +37,9 @@ type Begun<'b> = FuturesUnordered<LocalBoxFuture<'b, (&'static str, Result<Ended
 /// A story while it is told.
 pub(super) struct Telling<'t> {
     pub(super) stage: &'t mut Stage,
-    network: SimNetwork,
+    pub(super) network: SimNetwork,
     /// Who does the present step.
-    work: Work<'t>,
+    pub(super) work: Work<'t>,
     /// Somebody who is never silenced.
     pub(super) judge: Work<'t>,
     /// Who was meant last.
@@ -138,6 +138,9 @@ impl<'t> Telling<'t> {
                             Ok(to) => work.rename(&path, &to).await,
                             Err(invalid) => Err(invalid.into()),
                         },
+                        Errand::Churn(count) => crowd::churn(work, name, count).await,
+                        Errand::UploadFlood(count, bytes) => crowd::uploads(work, name, count, bytes).await,
+                        Errand::ReadFlood(count) => crowd::reads(work, &path, count).await,
                     };
                     (name, ended)
                 }));
@@ -199,9 +202,19 @@ impl<'t> Telling<'t> {
                 stream::iter(uploads).buffer_unordered(AT_ONCE).try_collect().await
             }
             Step::Churn(prefix, count) => {
-                let lines =
-                    (0..AT_ONCE as u64).map(|line| self.churn(format!("{prefix}/{line}"), count / AT_ONCE as u64));
-                future::try_join_all(lines).await.map(drop)
+                let ended = crowd::churn(self.work, prefix, count).await?;
+                require(ended.outcome == Outcome::Done, || ended.words)
+            }
+            Step::UploadAgain(name, bytes_max) => self.upload_again(name, bytes_max).await,
+            Step::OneByOne(prefix, count, bytes, latency) => self.one_by_one(prefix, count, bytes, latency).await,
+            Step::ChangeSettings(values) => {
+                let changed = self.work.change_settings(&changes(values)).await?;
+                require(changed.is_ok(), || format!("{changed:?}"))
+            }
+            Step::SettingsRefused(values, words) => {
+                let changed = self.work.change_settings(&changes(values)).await?;
+                let refused = changed.as_ref().is_err_and(|error| error.to_string().contains(words));
+                require(refused, || format!("{changed:?}"))
             }
             Step::Delete(name) => {
                 let ended = self.work.delete(&FileName::new(name)?).await?;
@@ -342,6 +355,18 @@ impl<'t> Telling<'t> {
                 )
                 .await
             }
+            Step::Given(who, bytes) => self.given(who, bytes).await,
+            Step::LogsWithin(entries) => self.logs_within(entries).await,
+            Step::SettingsAre(values) => {
+                let settings = self.judge.user.client().settings().await?;
+                let are = values.iter().all(|(key, value)| settings.get(*key) == *value);
+                require(are, || format!("{settings:?}"))
+            }
+            Step::Settled(prefix, percent) => self.settled(prefix, percent).await,
+            Step::FewestFirst(name, percent) => self.fewest_first(name, percent).await,
+            Step::Says(words, told) => self.says(words, told).await,
+            Step::SaysFor(words, told, time) => self.says_for(words, told, time).await,
+            Step::Honest(name, time) => self.is_honest(name, time).await,
             Step::OtherLeader => {
                 let former = self.it.clone();
                 self.until(
@@ -365,17 +390,6 @@ impl<'t> Telling<'t> {
     async fn upload(&self, name: String, bytes: u64) -> Verdict {
         let ended = self.work.upload(&FileName::new(name)?, bytes, Manner::Plain).await?;
         require(ended.outcome == Outcome::Done, || ended.words.clone())
-    }
-
-    async fn churn(&self, name: String, count: u64) -> Verdict {
-        let name = FileName::new(name)?;
-        for _ in 0..count {
-            let written = self.work.upload(&name, 0, Manner::Plain).await?;
-            let deleted = self.work.delete(&name).await?;
-            let both = written.outcome == Outcome::Done && deleted.outcome == Outcome::Done;
-            require(both, || format!("{}; {}", written.words, deleted.words))?;
-        }
-        Ok(())
     }
 
     async fn hurt(&mut self, kind: FaultKind, who: Who, other: Option<Who>) -> Verdict {
@@ -402,6 +416,10 @@ impl<'t> Telling<'t> {
         }
         require(listed == names, || format!("{listed:?} are listed"))
     }
+}
+
+fn changes(values: Values) -> Vec<SettingChange> {
+    values.iter().map(|(key, value)| SettingChange { key: *key, value: *value }).collect()
 }
 
 pub(super) fn wrong(detail: String) -> AnyError {

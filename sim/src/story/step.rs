@@ -4,7 +4,9 @@ use super::Who;
 use crate::fault::FaultKind;
 use crate::work::Manner;
 use dfs_core::range::ByteRange;
-use dfs_core::wire::metadata::Health;
+use dfs_core::settings::SettingKey;
+use dfs_core::wire::metadata::{ClusterSummary, Health};
+use std::fmt;
 use std::time::Duration;
 
 /// Something that takes its time.
@@ -22,7 +24,36 @@ pub(super) enum Errand {
     ReadInHalves(Duration),
     /// A move to another name.
     Move(&'static str),
+    /// Uploads and deletions of an empty file, so often.
+    Churn(u64),
+    /// So many uploads at once, each of so many bytes.
+    UploadFlood(u64, u64),
+    /// So many downloads at once.
+    ReadFlood(u64),
 }
+
+/// How soon uploads are acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Latency {
+    /// Of a file whose chunks stayed where they were first placed.
+    pub(super) kept: Duration,
+    /// Of one that had to go elsewhere.
+    pub(super) moved: Duration,
+}
+
+/// What metadata may say of the cluster.
+#[derive(Clone, Copy)]
+pub(super) struct Told(pub(super) fn(&ClusterSummary) -> bool);
+
+impl fmt::Debug for Told {
+    /// Without its address, which differs from process to process: steps stand in traces.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told")
+    }
+}
+
+/// Values of settings.
+pub(super) type Values = &'static [(SettingKey, u64)];
 
 /// A user of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +93,14 @@ pub(super) enum Step {
     UploadMany(&'static str, u64, u64),
     /// Uploads and deletes empty files so often.
     Churn(&'static str, u64),
+    /// Uploads the same source once more; it must be acknowledged, and no more than so many bytes be sent.
+    UploadAgain(&'static str, u64),
+    /// Uploads so many files of so many bytes, one after the other, each within that time.
+    OneByOne(&'static str, u64, u64, Latency),
+    /// Changes settings of the cluster; it must be acknowledged.
+    ChangeSettings(Values),
+    /// Tries to change settings of the cluster; the user must be told these words.
+    SettingsRefused(Values, &'static str),
     /// Begins something with a file, and goes on meanwhile.
     Begin(&'static str, Errand),
     /// Waits until what was begun under that name has ended; it must have succeeded.
@@ -96,6 +135,8 @@ pub(super) enum Step {
     KeepCopy(Who),
     /// Flips a bit of one copy of a chunk.
     Rot(&'static str, u32, Who),
+    /// So many bytes come from the leader to a node.
+    Given(Who, u64),
     /// Lets time pass.
     Wait(Duration),
     /// The file is read by name and by id, every byte right.
@@ -127,6 +168,20 @@ pub(super) enum Step {
     Ends(Who, &'static str),
     /// The leader's log begins behind all that [`it`](super::it) has applied.
     LogCut,
+    /// The log of each metadata node has at most so many entries.
+    LogsWithin(usize),
+    /// These settings have these values.
+    SettingsAre(Values),
+    /// No more than so many in a hundred of the files below a prefix were placed anew.
+    Settled(&'static str, usize),
+    /// Files with one copy left get another before so many in a hundred of those with two left do.
+    FewestFirst(&'static str, usize),
+    /// Metadata comes to say that it is so.
+    Says(&'static str, Told),
+    /// For so long metadata says that it is so, whenever somebody leads.
+    SaysFor(&'static str, Told, Duration),
+    /// For so long metadata calls nothing well that is not so, of the file.
+    Honest(&'static str, Duration),
     /// There is a leader, and it is another than [`it`].
     OtherLeader,
     /// The step is done within that time.

@@ -1,11 +1,12 @@
-//! The words of the language: each adds a step to a story.
+//! The words of the language: each adds a step to a story. What is expected is in [`expect`].
 
-use super::step::{Errand, Somebody, Step};
+mod expect;
+
+use super::step::{Errand, Latency, Somebody, Step};
 use super::{Story, Who, metadata};
 use crate::fault::FaultKind;
 use crate::work::Manner;
-use dfs_core::range::ByteRange;
-use dfs_core::wire::metadata::Health;
+use dfs_core::settings::SettingKey;
 use std::time::Duration;
 
 impl Story {
@@ -58,6 +59,58 @@ impl Story {
     #[must_use]
     pub fn churn(self, prefix: &'static str, count: u64) -> Story {
         self.then(Step::Churn(prefix, count))
+    }
+
+    /// Uploads so many files of so many bytes, called `prefix/0`, `prefix/1` and so on, one after the other. Each must be
+    /// acknowledged within `kept` if its chunks stayed where they were first placed, and within `moved` if they did not.
+    #[must_use]
+    pub fn upload_one_by_one(
+        self,
+        prefix: &'static str,
+        count: u64,
+        bytes: u64,
+        kept: Duration,
+        moved: Duration,
+    ) -> Story {
+        self.then(Step::OneByOne(prefix, count, bytes, Latency { kept, moved }))
+    }
+
+    /// Runs the same command again: uploads the source of the last upload under that name once more. It must be
+    /// acknowledged, and send no more than so many bytes.
+    #[must_use]
+    pub fn upload_again(self, name: &'static str, bytes_max: u64) -> Story {
+        self.then(Step::UploadAgain(name, bytes_max))
+    }
+
+    /// Begins so many uploads of so many bytes at once, called `prefix/0`, `prefix/1` and so on, and goes on meanwhile.
+    /// All must be acknowledged.
+    #[must_use]
+    pub fn begin_upload_flood(self, prefix: &'static str, count: u64, bytes: u64) -> Story {
+        self.then(Step::Begin(prefix, Errand::UploadFlood(count, bytes)))
+    }
+
+    /// Begins to read a file so many times at once, and goes on meanwhile. All must be read, every byte right.
+    #[must_use]
+    pub fn begin_read_flood(self, name: &'static str, count: u64) -> Story {
+        self.then(Step::Begin(name, Errand::ReadFlood(count)))
+    }
+
+    /// Begins to upload an empty file and delete it, so often, and goes on meanwhile.
+    #[must_use]
+    pub fn begin_churn(self, prefix: &'static str, count: u64) -> Story {
+        self.then(Step::Begin(prefix, Errand::Churn(count)))
+    }
+
+    /// Changes settings of the cluster; it must be acknowledged.
+    #[must_use]
+    pub fn change_settings(self, values: &'static [(SettingKey, u64)]) -> Story {
+        self.then(Step::ChangeSettings(values))
+    }
+
+    /// Tries to change settings of the cluster; the user must be told these words.
+    #[must_use]
+    pub fn settings_refused(self, values: &'static [(SettingKey, u64)], words: &'static str) -> Story {
+        self.then(Step::SettingsRefused(values, words))
     }
 
     /// Begins to upload a file, and goes on meanwhile.
@@ -118,6 +171,18 @@ impl Story {
     #[must_use]
     pub fn abandon_upload(self, name: &'static str, bytes: u64, after: Duration) -> Story {
         self.then(Step::Begin(name, Errand::Upload(bytes, Manner::Vanishing(after))))
+    }
+
+    /// Downloads so many bytes of the file, and is cut off.
+    #[must_use]
+    pub fn cut_off_read(self, name: &'static str, bytes: u64) -> Story {
+        self.then(Step::CutOff(name, bytes))
+    }
+
+    /// Goes on with the download that was cut off: all of the file as it is now is there, every byte right.
+    #[must_use]
+    pub fn go_on_reading(self, name: &'static str) -> Story {
+        self.then(Step::GoOn(name))
     }
 
     /// Waits until what was begun under that name has ended; it must have succeeded.
@@ -282,6 +347,12 @@ impl Story {
         self.then(Step::Whole)
     }
 
+    /// Waits until so many bytes have come from the leader to a node, at most a minute.
+    #[must_use]
+    pub fn until_given(self, who: Who, bytes: u64) -> Story {
+        self.then(Step::Given(who, bytes))
+    }
+
     /// Lets time pass.
     #[must_use]
     pub fn wait(self, time: Duration) -> Story {
@@ -319,96 +390,5 @@ impl Story {
     fn by(mut self, somebody: Somebody) -> Story {
         let last = self.steps.pop().expect("a story has a step before it is told who does it");
         self.then(Step::By(somebody, Box::new(last)))
-    }
-
-    /// The file is read by name and by id, every byte right.
-    #[must_use]
-    pub fn expect_readable(self, name: &'static str) -> Story {
-        self.then(Step::Readable(name))
-    }
-
-    /// The bytes of the file from `first` to `last` inclusive are read, every one right.
-    #[must_use]
-    pub fn expect_range(self, name: &'static str, first: u64, last: u64) -> Story {
-        self.then(Step::Range(name, ByteRange::From { first, last: Some(last) }))
-    }
-
-    /// Downloads so many bytes of the file, and is cut off.
-    #[must_use]
-    pub fn cut_off_read(self, name: &'static str, bytes: u64) -> Story {
-        self.then(Step::CutOff(name, bytes))
-    }
-
-    /// Goes on with the download that was cut off: all of the file as it is now is there, every byte right.
-    #[must_use]
-    pub fn go_on_reading(self, name: &'static str) -> Story {
-        self.then(Step::GoOn(name))
-    }
-
-    /// The file is not there.
-    #[must_use]
-    pub fn expect_missing(self, name: &'static str) -> Story {
-        self.then(Step::Missing(name))
-    }
-
-    /// The file is there, but cannot be read, and the user is told these words.
-    #[must_use]
-    pub fn expect_unreadable(self, name: &'static str, words: &'static str) -> Story {
-        self.then(Step::Unreadable(name, words))
-    }
-
-    /// Just these files begin with that text.
-    #[must_use]
-    pub fn expect_listed(self, prefix: &'static str, names: &'static [&'static str]) -> Story {
-        self.then(Step::Listed(prefix, names))
-    }
-
-    /// Within a minute metadata counts at least so many copies of each chunk of the file.
-    #[must_use]
-    pub fn expect_copies(self, name: &'static str, copies: usize) -> Story {
-        self.then(Step::Copies(name, copies))
-    }
-
-    /// Within a minute metadata counts just so many copies of each chunk of the file, none of them on that node, and all
-    /// of them verified if repair has touched it.
-    #[must_use]
-    pub fn expect_repaired(self, name: &'static str, copies: usize, without: Who) -> Story {
-        self.then(Step::Repaired(name, copies, without))
-    }
-
-    /// Metadata counts at most so many copies of each chunk of the file.
-    #[must_use]
-    pub fn expect_copies_at_most(self, name: &'static str, copies: usize) -> Story {
-        self.then(Step::CopiesAtMost(name, copies))
-    }
-
-    /// Within a minute a storage node is seen so by the leader.
-    #[must_use]
-    pub fn expect_health(self, who: Who, health: Health) -> Story {
-        self.then(Step::Healthy(who, health))
-    }
-
-    /// For so long storage nodes are seen in one of these ways by the leader, whenever there is one.
-    #[must_use]
-    pub fn expect_health_for(self, time: Duration, who: Who, health: &'static [Health]) -> Story {
-        self.then(Step::Stays(who, health, time))
-    }
-
-    /// Within a minute a node ends by itself, and says these words.
-    #[must_use]
-    pub fn expect_end(self, who: Who, words: &'static str) -> Story {
-        self.then(Step::Ends(who, words))
-    }
-
-    /// Within a minute the leader's log begins behind all that [`it`](super::it) has, which only a snapshot can give it.
-    #[must_use]
-    pub fn expect_log_cut(self) -> Story {
-        self.then(Step::LogCut)
-    }
-
-    /// Within a minute another node than [`it`](super::it) leads.
-    #[must_use]
-    pub fn expect_other_leader(self) -> Story {
-        self.then(Step::OtherLeader)
     }
 }

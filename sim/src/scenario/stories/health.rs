@@ -1,7 +1,8 @@
 //! Nodes that go and come back.
 
-use crate::story::{Story, all_metadata, all_storage, it, kib, leader, mib, seconds, storage, story};
-use dfs_core::wire::metadata::Health;
+use crate::fault::FaultKind;
+use crate::story::{Story, all_metadata, all_storage, follower, it, kib, leader, mib, seconds, storage, story};
+use dfs_core::wire::metadata::{ClusterSummary, Health};
 
 pub(super) fn all() -> Vec<Story> {
     vec![
@@ -13,6 +14,7 @@ pub(super) fn all() -> Vec<Story> {
         restarted_in_turn(),
         cluster_restarted(),
         back_from_the_dead(),
+        status_in_trouble(),
     ]
 }
 
@@ -144,4 +146,56 @@ fn back_from_the_dead() -> Story {
         .crash(storage(2))
         .crash(storage(3))
         .expect_readable("a")
+}
+
+fn status_in_trouble() -> Story {
+    story(
+        "status-in-trouble",
+        "Metadata answers how the cluster is while nodes are down, and calls nothing well that is not (52).",
+        3,
+        5,
+    )
+    .upload("a", mib(6))
+    .expect_copies("a", 3)
+    .wait(seconds(31))
+    .expect_status("no chunk lacks copies", nothing_lacks)
+    .crash(follower())
+    .expect_status("a metadata node does not answer", |status| status.metadata_responding == 2)
+    .within(seconds(5))
+    .start(it())
+    .until_whole()
+    .cut_power(storage(1))
+    .expect_status("a node is Suspect, and its copies count", |status| {
+        (status.storage_alive, status.storage_suspect) == (4, 1) && status.repair.chunks_below == 0
+    })
+    .within(seconds(15))
+    .expect_status("a node is Dead, and copies are missing", |status| {
+        (status.storage_alive, status.storage_dead) == (4, 1) && status.repair.chunks_below > 0
+    })
+    .within(seconds(25))
+    .fault(FaultKind::SlowDisk, all_storage())
+    .expect_honest_status(seconds(20), "a")
+    .expect_repaired("a", 3, storage(1))
+    .cut_power(storage(2))
+    .cut_power(leader())
+    .expect_status_for(seconds(20), "a new leader does not know yet what is missing", |status| !status.repair.listened)
+    .expect_honest_status(seconds(30), "a")
+    .expect_repaired("a", 3, storage(2))
+    .heal()
+    .until_whole()
+    .expect_status("no chunk lacks copies", nothing_lacks)
+    .crash(all_storage())
+    .expect_status("no node has a copy", |status| {
+        status.storage_alive == 0 && status.repair.chunks_unavailable == 96 && status.available_bytes == 0
+    })
+    .start(all_storage())
+    .until_whole()
+    .expect_status("no chunk lacks copies", nothing_lacks)
+    .expect_readable("a")
+}
+
+/// Every group was looked at, and no chunk has fewer copies than it should.
+fn nothing_lacks(status: &ClusterSummary) -> bool {
+    let repair = &status.repair;
+    repair.listened && repair.swept.is_some() && !repair.more && repair.chunks_below == 0
 }

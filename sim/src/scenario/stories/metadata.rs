@@ -1,5 +1,6 @@
 //! The metadata cluster in trouble.
 
+use crate::fault::FaultKind;
 use crate::story::{Story, all_metadata, follower, it, kib, leader, metadata, seconds, story};
 
 pub(super) fn all() -> Vec<Story> {
@@ -12,6 +13,7 @@ pub(super) fn all() -> Vec<Story> {
         metadata_killed(),
         follower_behind(),
         follower_far_behind(),
+        snapshots_under_load(),
         one_metadata_node(),
     ]
 }
@@ -143,6 +145,46 @@ fn follower_far_behind() -> Story {
         .cut_power(leader())
         .expect_other_leader()
         .expect_readable("many/7")
+}
+
+/// Entries after which a snapshot is taken under load.
+const OFTEN: u64 = 150;
+
+/// What a log may have at most then: the entries since the last snapshot, and as many while the next one is made.
+const LOG_MAX: usize = 2 * OFTEN as usize;
+
+/// Bytes of its snapshot that a follower has when the leader dies.
+const GIVEN: [(&str, u64); 3] = [("e", kib(8)), ("f", kib(14)), ("g", kib(20))];
+
+fn snapshots_under_load() -> Story {
+    let told = story(
+        "snapshots-under-load",
+        "Logs are cut while users write, and a leader that dies while it gives a snapshot away leaves no harm (32).",
+        3,
+        3,
+    )
+    .snapshots_every(OFTEN)
+    .upload("a", kib(100))
+    .upload_many("many", 500, 0)
+    .expect_logs_within(LOG_MAX);
+    let told = GIVEN.into_iter().fold(told, |told, (name, bytes)| {
+        told.cut_power(follower())
+            .churn(name, 120)
+            .expect_log_cut()
+            .expect_logs_within(LOG_MAX)
+            .fault(FaultKind::SlowLink, it())
+            .begin_churn(name, 80)
+            .start(it())
+            .until_given(it(), bytes)
+            .cut_power(leader())
+            .finish(name)
+            .within(seconds(6))
+            .expect_other_leader()
+            .heal()
+            .until_whole()
+            .expect_logs_within(LOG_MAX)
+    });
+    told.expect_readable("a").expect_readable("many/7")
 }
 
 fn one_metadata_node() -> Story {

@@ -11,6 +11,7 @@ pub(super) fn all() -> Vec<Story> {
     vec![
         dead_node(),
         two_dead_nodes(),
+        fewest_first(),
         degraded_heals(),
         forgotten_copies(),
         no_target(),
@@ -48,6 +49,22 @@ fn two_dead_nodes() -> Story {
         .wait(seconds(28))
         .expect_repaired("a", 3, it())
         .expect_readable("a")
+}
+
+fn fewest_first() -> Story {
+    story("fewest-first", "Chunks with one copy left are repaired before those with two (46).", 3, 5)
+        .upload_many("many", 240, 1000)
+        .until_whole()
+        .cut_power(storage(1))
+        .cut_power(storage(2))
+        // A new leader has listened for as long to the one as to the other: both are dead for it at once.
+        .cut_power(leader())
+        .fault(FaultKind::SlowDisk, storage(3))
+        .fault(FaultKind::SlowDisk, storage(4))
+        .fault(FaultKind::SlowDisk, storage(5))
+        .wait(seconds(20))
+        .expect_fewest_first("many/", 50)
+        .expect_readable("many/7")
 }
 
 fn degraded_heals() -> Story {

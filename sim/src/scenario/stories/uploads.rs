@@ -1,6 +1,8 @@
 //! Uploads, as they should be and in trouble.
 
+use crate::fault::FaultKind;
 use crate::story::{Story, all_storage, holder, it, kib, leader, mib, milliseconds, seconds, storage, story};
+use std::time::Duration;
 
 pub(super) fn all() -> Vec<Story> {
     vec![
@@ -10,6 +12,7 @@ pub(super) fn all() -> Vec<Story> {
         too_few_copies(),
         dying_primary(),
         hanging_primary(),
+        hanging_replica(),
         two_writers(),
         create_reply_lost(),
         chunk_reply_lost(),
@@ -93,6 +96,32 @@ fn hanging_primary() -> Story {
         .within(seconds(3))
         .expect_readable("a")
         .mend(it())
+}
+
+/// What an acknowledgement may take while a replica hangs: a primary drops it after a quarter of a second, or waits a
+/// fifth of one for it.
+const DESPITE_A_REPLICA: Duration = milliseconds(700);
+
+/// What it may take if the primary hangs: it is left after three quarters of a second.
+const DESPITE_A_PRIMARY: Duration = seconds(1);
+
+fn hanging_replica() -> Story {
+    story("hanging-replica", "A replica that hangs delays each acknowledgement by less than a second (22, 27).", 3, 3)
+        .upload_one_by_one("before", 4, kib(60), DESPITE_A_REPLICA, DESPITE_A_REPLICA)
+        .begin_upload("a", mib(2))
+        .wait(milliseconds(100))
+        .pause(storage(2))
+        .finish("a")
+        .within(seconds(3))
+        .upload_one_by_one("hanging", 12, kib(60), DESPITE_A_REPLICA, DESPITE_A_PRIMARY)
+        .mend(it())
+        .until_whole()
+        .fault(FaultKind::SlowDisk, storage(1))
+        .upload_one_by_one("slow", 12, kib(60), seconds(1), seconds(2))
+        .mend(it())
+        .until_whole()
+        .expect_copies("a", 3)
+        .expect_readable("a")
 }
 
 fn two_writers() -> Story {

@@ -11,6 +11,7 @@ mod failures;
 mod files;
 mod health;
 mod house;
+mod limits;
 mod metadata;
 mod metrics;
 mod names;

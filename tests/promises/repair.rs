@@ -144,26 +144,26 @@ fn receipts(cluster: &Cluster, node: &str) -> Vec<ReceiptRecord> {
 /// other, as the receipts show.
 #[test]
 fn chunks_with_one_copy_left_are_repaired_before_those_with_two() {
-    const FILES: usize = 80;
+    // Many groups, each with nodes of its own, of many small chunks.
+    const CHUNKS: usize = 24 * 16;
     let cluster = Cluster::start(1, 5);
     // Nobody is dead until both have been silent for long, so that one moment finds both dead.
     cluster.run(&["settings", "set", "beat_interval_ms=300ms", "suspect_after_ms=1s", "dead_after_ms=1h"]).succeeds();
     let scratch = cluster.scratch();
-    for number in 0..FILES {
-        std::fs::write(scratch.path().join(format!("{number}")), bytes(2_000, number as u64)).expect("a file");
-    }
-    cluster.run(&["upload", "-r", scratch.path().to_str().expect("a path"), "-n", "all"]).succeeds();
-    let names = cluster.names("all/");
-    assert_eq!(names.len(), FILES);
-    let holders = || -> Vec<BTreeSet<u64>> {
-        names.iter().flat_map(|name| copies(&cluster, name)).map(|(holders, _)| holders).collect()
-    };
-    wait_until("three copies of each", || held(&cluster) == 3 * FILES as u64);
-    wait_until("all of them are told", || holders().iter().all(|holders| holders.len() == 3));
+    let (file, content) = (scratch.path().join("source"), bytes(CHUNKS * 65_536, 46));
+    std::fs::write(&file, &content).expect("a file");
+    let file = file.to_str().expect("a path");
+    cluster.run(&["upload", "-f", file, "-n", "file", "--chunk-size", "64KiB"]).succeeds();
+    let holders =
+        || -> Vec<BTreeSet<u64>> { copies(&cluster, "file").into_iter().map(|(holders, _)| holders).collect() };
+    wait_until("three copies of each", || {
+        held(&cluster) == 3 * CHUNKS as u64 && holders().iter().all(|holders| holders.len() == 3)
+    });
     let before = holders();
+    assert_eq!(before.len(), CHUNKS);
     let left: BTreeSet<u64> = BTreeSet::from([1, 2, 3]);
     let alone = before.iter().filter(|holders| holders.intersection(&left).count() == 1).count();
-    assert!(alone > 5 && alone < FILES / 2, "chance has it that {alone} of {FILES} have one copy left");
+    assert!(alone > 0 && alone < CHUNKS, "chance has it that {alone} of {CHUNKS} have one copy left");
 
     for node in ["storage-4", "storage-5"] {
         cluster.launcher(&["kill", node]).succeeds();
@@ -177,6 +177,7 @@ fn chunks_with_one_copy_left_are_repaired_before_those_with_two() {
         status["repair"]["copies_missing"] == 0 && status["repair"]["copies_made"].as_u64() > Some(0)
     });
     assert!(holders().iter().all(|holders| *holders == left));
+    assert!(cluster.get("file") == content);
 
     cluster.launcher(&["stop", "metadata-1"]).succeeds();
     let mut live: BTreeMap<_, usize> = BTreeMap::new();

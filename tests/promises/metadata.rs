@@ -147,7 +147,11 @@ fn a_follower_that_lacks_what_was_cut_comes_back_by_snapshot_under_load_and_noth
         let leader = cluster.leader();
         let follower = NODES.into_iter().find(|node| *node != leader).expect("a follower");
         cluster.launcher(&["kill", follower]).succeeds();
-        let last = tell(&leader, "dfs_raft_last_index");
+        let installed = || {
+            let log = std::fs::read_to_string(cluster.path().join("nodes").join(follower).join("log")).expect("a log");
+            log.matches("a metadata snapshot of the leader is the state now").count()
+        };
+        let (last, before) = (tell(&leader, "dfs_raft_last_index"), installed());
         let leads = || cluster.leader();
         wait_until("the log that the follower lacks is cut", || {
             // A fifth of the entries before a snapshot stays.
@@ -156,7 +160,7 @@ fn a_follower_that_lacks_what_was_cut_comes_back_by_snapshot_under_load_and_noth
         cluster.launcher(&["restart", follower]).succeeds();
         let there = tell(&leads(), "dfs_raft_applied_index");
         wait_until("the follower has caught up", || tell(follower, "dfs_raft_applied_index") >= there);
-        assert!(tell(follower, "dfs_raft_snapshot_index") > last, "by a snapshot");
+        assert!(tell(follower, "dfs_raft_snapshot_index") > last && installed() > before, "by a snapshot");
         let leader = leads();
         cluster.launcher(&["kill", &leader]).succeeds();
         wait_until("another leads", || {

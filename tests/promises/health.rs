@@ -179,3 +179,40 @@ fn chunks_of_a_clusters_first_seconds_keep_their_replicas() {
     look("the leader has looked again after a restart");
     assert!(cluster.get("first") == content);
 }
+
+/// A52: `status` answers while nodes are down, and calls nothing healthy that nobody has looked at.
+#[test]
+fn status_tells_what_is_known_and_what_is_not_while_nodes_are_down() {
+    let cluster = quick(3, 3);
+    cluster.put("file", &bytes(9_000_000, 52));
+    wait_until("every copy is made", || all_have_three_copies(&cluster, "file"));
+    let leader = cluster.leader();
+    for node in ["storage-3", &leader] {
+        cluster.launcher(&["kill", node]).succeeds();
+    }
+    let mut was_unknown = false;
+    wait_until("the missing copies are told", || {
+        let screen = cluster.run(&["status"]);
+        assert!(!screen.out.contains("nothing to do"), "{}", screen.out);
+        let repair = repair(&cluster);
+        was_unknown |= screen.code == 0 && repair.is_null() && screen.out.contains("not known yet");
+        repair["chunks_below"] == 3
+    });
+    assert!(was_unknown, "a leader that has not listened does not know");
+    let status = cluster.json(&["status"]);
+    assert_eq!((&status["metadata"]["nodes"], &status["metadata"]["responding"]), (&3.into(), &2.into()));
+    assert_eq!((&status["storage"]["alive"], &status["storage"]["dead"]), (&2.into(), &1.into()));
+    assert_eq!(status["repair"]["copies_missing"], 3);
+    let actors = cluster.json(&["status", "--actors"]);
+    for node in actors["nodes"].as_array().expect("nodes") {
+        let is_down = node["name"] == "storage-3" || node["name"] == leader.as_str();
+        assert_eq!((node["answers"] == false, node["actors"].is_null()), (is_down, is_down), "{node}");
+    }
+    for node in ["storage-1", "storage-2"] {
+        cluster.launcher(&["kill", node]).succeeds();
+    }
+    wait_until("nobody beats", || cluster.json(&["status"])["storage"]["alive"] == 0);
+    let status = cluster.json(&["status"]);
+    assert!(status["capacity_bytes"].is_null() && status["available_bytes"].is_null(), "{status}");
+    wait_until("every chunk is told to have no copy", || repair(&cluster)["chunks_unavailable"] == 3);
+}

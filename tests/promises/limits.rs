@@ -131,13 +131,16 @@ async fn a_client_that_asks_for_everything_and_takes_nothing_is_no_trouble_to_ot
     .await
     .expect("others are served");
 
-    for (node, pool) in [("metadata-1", "namespace"), ("storage-1", "chunks")] {
+    for (node, pools) in
+        [("metadata-1", &["namespace"][..]), ("storage-1", &["chunks", "chunk_reads", "primary_writes"])]
+    {
         let page = metrics(&cluster.address(node));
-        let turned_away = format!("dfs_requests_turned_away_total{{service=\"{pool}\",reason=\"client_share\"}}");
+        for pool in pools {
+            let permits = ["held", "limit"].map(|what| value(&page, &format!("dfs_permits_{what}{{pool=\"{pool}\"}}")));
+            assert!(0.0 < permits[0] && permits[0] < permits[1] * 0.8, "{permits:?} of {pool} leave room for others");
+        }
+        let turned_away = format!("dfs_requests_turned_away_total{{service=\"{}\",reason=\"client_share\"}}", pools[0]);
         assert!(value(&page, &turned_away) >= 1_000.0);
-        let [now, limit] =
-            ["held", "limit"].map(|what| value(&page, &format!("dfs_permits_{what}{{pool=\"{pool}\"}}")));
-        assert!(now > 0.0 && now < limit * 0.8, "{now} permits of {limit} are held");
         let memory = memory(&cluster, node);
         assert!(memory <= MEMORY_BYTES_MAX, "{node} took {} MiB", memory >> 20);
     }

@@ -124,6 +124,15 @@ impl<'c> Load<'c> {
     }
 }
 
+/// Ends the users, also if the test fails.
+struct Ending<'l>(&'l AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A32, A33 and A30 at length: under load all the while, a follower is killed and stays away until the log that it lacks
 /// is cut, comes back by a snapshot, and then the leader is killed. All that was acknowledged is there, and no log grows
 /// beyond what its snapshots leave of it.
@@ -144,6 +153,7 @@ fn a_follower_that_lacks_what_was_cut_comes_back_by_snapshot_under_load_and_noth
     let load = Load::new(&cluster);
     let rounds = std::thread::scope(|scope| {
         let users = scope.spawn(|| load.run());
+        let ending = Ending(&load.ended);
         let leader = cluster.leader();
         let follower = NODES.into_iter().find(|node| *node != leader).expect("a follower");
         cluster.launcher(&["kill", follower]).succeeds();
@@ -169,7 +179,7 @@ fn a_follower_that_lacks_what_was_cut_comes_back_by_snapshot_under_load_and_noth
         });
         cluster.launcher(&["restart", &leader]).succeeds();
         wait_until("all three answer", || cluster.json(&["status"])["metadata"]["responding"] == 3);
-        load.ended.store(true, Ordering::Relaxed);
+        drop(ending);
         users.join().expect("no user was refused")
     });
     let expected: Vec<String> = (0..rounds)

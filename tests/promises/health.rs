@@ -50,6 +50,19 @@ fn has_looked(cluster: &Cluster) -> bool {
     repair(cluster)["looked_ago_ms"].is_u64()
 }
 
+/// Waits until the leader has looked at every chunk, and whatever it then may have ordered has been taken and done.
+fn wait_for_orders(cluster: &Cluster) {
+    wait_until("the leader has listened and looked", || has_looked(cluster));
+    let nodes = cluster.json(&["nodes"]);
+    let nodes = nodes["storage"].as_array().expect("storage nodes").iter();
+    let addresses: Vec<&str> = nodes.map(|node| node["address"].as_str().expect("an address")).collect();
+    let beats = |address: &str| value(&metrics(address), "dfs_beats_total{outcome=\"done\"}");
+    let before: Vec<f64> = addresses.iter().map(|address| beats(address)).collect();
+    wait_until("every node has beaten again and again", || {
+        addresses.iter().zip(&before).all(|(address, before)| beats(address) >= before + 8.0)
+    });
+}
+
 fn all_have_three_copies(cluster: &Cluster, name: &str) -> bool {
     copies(cluster, name).iter().all(|(holders, _)| holders.len() == 3)
 }
@@ -145,7 +158,7 @@ fn metadata_that_was_away_for_long_finds_every_file_readable_and_every_replica_t
     for (number, content) in contents.iter().enumerate() {
         assert!(cluster.get(&format!("file-{number}")) == *content, "file {number} is readable at once");
     }
-    wait_until("the leader has listened and looked", || has_looked(&cluster));
+    wait_for_orders(&cluster);
     wait_until("all beat again with every replica", || held(&cluster) == [Some(6); 3]);
     assert!((0..3).all(|number| all_have_three_copies(&cluster, &format!("file-{number}"))));
     for node in 1..=3 {
@@ -166,17 +179,11 @@ fn chunks_of_a_clusters_first_seconds_keep_their_replicas() {
     wait_until("every copy is made", || all_have_three_copies(&cluster, "first") && settled(&cluster));
     let first: Vec<_> = copies(&cluster, "first").into_iter().map(|(holders, _)| holders).collect();
     let replicas = held(&cluster);
-    let look = |what: &str| {
-        wait_until(what, || has_looked(&cluster));
-        wait_until("every node has told of its replicas", || held(&cluster) == replicas);
-        let now: Vec<_> = copies(&cluster, "first").into_iter().map(|(holders, _)| holders).collect();
-        assert_eq!(now, first);
-        assert_eq!(repair(&cluster)["copies_made"], 0);
-    };
-    look("the leader has listened and looked");
-    cluster.launcher(&["kill", "metadata-1"]).succeeds();
-    cluster.launcher(&["restart", "metadata-1"]).succeeds();
-    look("the leader has looked again after a restart");
+    wait_for_orders(&cluster);
+    let now: Vec<_> = copies(&cluster, "first").into_iter().map(|(holders, _)| holders).collect();
+    assert_eq!(now, first);
+    assert_eq!(held(&cluster), replicas);
+    assert_eq!(repair(&cluster)["copies_made"], 0);
     assert!(cluster.get("first") == content);
 }
 

@@ -82,6 +82,7 @@ async fn open<R: Request>(caller: &Caller, to: &Destination, request: &R) -> Exc
 /// most of them for something large, and takes none of what it is sent. The nodes stay small, say what they refuse, and
 /// serve others all the while.
 #[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "a test outside of any node")]
 async fn a_client_that_asks_for_everything_and_takes_nothing_is_no_trouble_to_others() {
     let cluster = Arc::new(Cluster::start(1, 3));
     let (metadata, storage) = (destination(&cluster, "metadata-1"), destination(&cluster, "storage-1"));

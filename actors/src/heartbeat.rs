@@ -17,6 +17,7 @@ use crate::metadata_link::MetadataLink;
 use crate::meter::Histogram;
 use crate::replicator::ReplicatorHandle;
 use crate::seat::{AskError, Seat};
+use crate::transfer::PeerPaces;
 use dfs_core::id::{BootId, Incarnation};
 use dfs_core::limit::{LATE_REPORTS_KEPT_MAX, LATE_REPORTS_PER_BEAT_MAX, RECEIPTS_PER_BEAT_MAX, RECEIPTS_WAITING_MAX};
 use dfs_core::wire::membership::{Beat, BeatAnswer, LateReport, Order, OrderMark, Receipt, Register, Registered};
@@ -98,6 +99,8 @@ pub struct HeartbeatArguments {
     pub store: ChunkStore,
     /// Who copies what orders ask for.
     pub replicator: ReplicatorHandle,
+    /// How long other storage nodes take, which is told.
+    pub paces: PeerPaces,
     /// Drawn when the process started.
     pub boot: BootId,
     /// Where others reach this node.
@@ -184,6 +187,7 @@ impl HeartbeatState {
             late_reports: self.late.iter().take(LATE_REPORTS_PER_BEAT_MAX).cloned().collect(),
             receipts: self.receipts.iter().take(RECEIPTS_PER_BEAT_MAX).cloned().collect(),
             leaving,
+            slow: self.arguments.paces.slow(),
         };
         let (me, beats) = (me.clone(), self.arguments.beats.clone());
         let call = async move {

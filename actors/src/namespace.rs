@@ -23,7 +23,8 @@ use dfs_core::limit::{METADATA_REQUESTS_MAX, METADATA_REQUESTS_PER_CLIENT_MAX};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::metadata::{
     AllocateGroup, ChangeSettings, ClusterStatus, CommitFile, CreateFile, DeleteFile, ListFiles, ListLevel, ListNodes,
-    ListUploads, LocateGroups, LocateUpload, MoveName, NodeHistory, ResumeUpload, ShowSettings, StatFile, WhoLeads,
+    ListUploads, LocateGroups, LocateUpload, MoveName, NodeHistory, ResumeUpload, ShowSettings, ShowTime, StatFile,
+    WhoLeads,
 };
 use dfs_core::wire::{Request, Service};
 use dfs_transport::endpoint::Inbound;
@@ -108,6 +109,7 @@ impl NamespaceArguments {
             ListNodes::METHOD => respond(inbound, |request, deadline| self.nodes(request, deadline)).await,
             ClusterStatus::METHOD => respond(inbound, |ClusterStatus {}, deadline| self.overview(deadline)).await,
             NodeHistory::METHOD => respond(inbound, |request, deadline| self.history(request, deadline)).await,
+            ShowTime::METHOD => respond(inbound, |ShowTime {}, _| self.time()).await,
             ShowSettings::METHOD => respond(inbound, |ShowSettings {}, _| self.settings()).await,
             ChangeSettings::METHOD => respond(inbound, |request, _| self.change_settings(request)).await,
             _ => drop(inbound.exchange.refuse(Refusal::UnknownMethod).await),

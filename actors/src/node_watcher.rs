@@ -21,6 +21,7 @@ use dfs_core::placement::Candidate;
 use dfs_core::refusal::Refusal;
 use dfs_core::repair::NodeFacts;
 use dfs_core::settings::ClusterSettings;
+use dfs_core::slowness::{Hearsay, SlowPeer};
 use dfs_core::wire::membership::{Beat, BeatAnswer, LateReport, Receipt, Register, Registered};
 use dfs_core::wire::metadata::{Health, StorageLoad};
 use dfs_core::wire::{Request, Service};
@@ -52,6 +53,10 @@ pub struct NodeEvidence {
     pub leaving: bool,
     /// The last changes of its health that this leader noted, oldest first.
     pub history: Vec<Transition>,
+    /// The nodes for which it is slow, with what they told.
+    pub slow_for: Vec<(NodeId, SlowPeer)>,
+    /// Whether that is believed.
+    pub slow: bool,
 }
 
 /// What the watcher is told.
@@ -75,7 +80,7 @@ pub enum WatcherMessage {
 }
 
 /// A beat that counts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct NodeHeard {
     /// Who beat.
     pub node: NodeId,
@@ -85,6 +90,8 @@ pub struct NodeHeard {
     pub load: StorageLoad,
     /// Whether it said that it stops.
     pub leaving: bool,
+    /// Peers that are slow for it.
+    pub slow: Vec<SlowPeer>,
 }
 
 /// A handle to the watcher.
@@ -137,6 +144,8 @@ pub struct WatcherState {
     started: Instant,
     /// The evidence, while this node leads.
     watch: Option<Watch>,
+    /// What storage nodes tell of each other.
+    hearsay: Hearsay,
     /// The settings that it goes by, while this node leads.
     settings: Option<ClusterSettings>,
     /// Settings that it goes by from a time on, once every node has heard of them.
@@ -153,6 +162,7 @@ impl WatcherState {
         self.watch = Some(Watch::new(&settings, self.started.elapsed()));
         self.settings = Some(settings);
         self.awaited = None;
+        self.hearsay = Hearsay::default();
         let arguments = self.arguments.clone();
         let looking = look(arguments.raft, arguments.scope.clone(), me.clone());
         self.looking = Some(arguments.scope.spawn(looking).owned());
@@ -185,6 +195,8 @@ impl WatcherState {
                 incarnation: None,
                 leaving: false,
                 history: Vec::new(),
+                slow_for: Vec::new(),
+                slow: false,
             },
             Some(watch) => NodeEvidence {
                 health: watch.health(node, now),
@@ -193,6 +205,8 @@ impl WatcherState {
                 incarnation: watch.incarnation(node),
                 leaving: watch.is_leaving(node),
                 history: watch.history(node),
+                slow_for: self.hearsay.slow_for(node, now),
+                slow: self.hearsay.is_slow(node, now),
             },
         }
     }
@@ -200,6 +214,7 @@ impl WatcherState {
     fn heard(&mut self, heard: NodeHeard) {
         let Some(watch) = &mut self.watch else { return };
         let now = self.started.elapsed();
+        self.hearsay.handle_told(heard.node, heard.slow, now);
         if watch.heard(heard.node, heard.incarnation, now, heard.load) && heard.leaving {
             watch.leaves(heard.node, heard.incarnation);
         }
@@ -254,7 +269,16 @@ impl Actor for NodeWatcher {
         let following = follow_leadership(arguments.raft.clone(), arguments.scope.clone(), me);
         let leadership = arguments.scope.spawn(following).owned();
         let started = Instant::now();
-        Ok(WatcherState { arguments, started, watch: None, settings: None, awaited: None, looking: None, leadership })
+        Ok(WatcherState {
+            arguments,
+            started,
+            watch: None,
+            hearsay: Hearsay::default(),
+            settings: None,
+            awaited: None,
+            looking: None,
+            leadership,
+        })
     }
 
     async fn handle(
@@ -282,7 +306,8 @@ impl Actor for NodeWatcher {
                 state.tell_repair(&nodes);
             }
             WatcherMessage::Candidates(nodes, port) => {
-                let candidates = state.watch.as_ref().map_or_else(Vec::new, |watch| watch.candidates(nodes, now));
+                let mut candidates = state.watch.as_ref().map_or_else(Vec::new, |watch| watch.candidates(nodes, now));
+                candidates.iter_mut().for_each(|it| it.slow = state.hearsay.is_slow(it.node, now));
                 let _ = port.send(candidates);
             }
             WatcherMessage::Evidence(nodes, port) => {
@@ -415,8 +440,9 @@ impl WatcherArguments {
             Some(registered) if registered.incarnation == beat.incarnation => {}
             _ => return Err(Refusal::Unavailable),
         }
-        let Beat { incarnation, load, leaving, .. } = beat;
-        let _ = watcher.send_message(WatcherMessage::Heard(NodeHeard { node, incarnation, load, leaving }));
+        let Beat { incarnation, load, leaving, slow, .. } = beat;
+        let heard = NodeHeard { node, incarnation, load, leaving, slow };
+        let _ = watcher.send_message(WatcherMessage::Heard(heard));
         let reports_taken = self.take_reports(node, incarnation, beat.late_reports).await?;
         let receipts_taken = self.take_receipts(node, incarnation, beat.receipts, inbound.deadline).await?;
         let orders = self.repair.orders(node, inbound.deadline).await?;

@@ -114,15 +114,15 @@ async fn learn_cluster(raft: RaftHandle, endpoint: Endpoint) {
     }
 }
 
-/// Writes cluster time to the log while this node leads and something waits for it.
+/// Writes cluster time to the log while this node leads and the state needs it.
 async fn tick(raft: RaftHandle, scope: Scope) {
     loop {
         sleep(TICK_INTERVAL).await;
         if !raft.is_leader() {
             continue;
         }
-        let view = raft.view();
-        if let Ok(Ok(true)) = scope.blocking(move || meta::needs_ticks(&view)).await
+        let (view, now) = (raft.view(), raft.cluster_time());
+        if let Ok(Ok(true)) = scope.blocking(move || meta::needs_ticks(&view, now)).await
             && let Err(refusal) = raft.write(Command::Tick).await
         {
             tracing::debug!(%refusal, "a tick was not written");

@@ -28,11 +28,15 @@ use dfs_core::checksum::Digest;
 use dfs_core::id::{NodeId, Role};
 use dfs_core::limit::BLOCK_BYTES;
 use dfs_core::refusal::Refusal;
+use dfs_core::slowness::{Paces, SlowPeer};
 use dfs_core::wire::NodeAddress;
 use dfs_core::wire::chunk::WriteAnswer;
 use dfs_transport::exchange::{CallError, Exchange};
 use dfs_transport::peers::{Destination, Peers};
 use dfs_transport::world::{Entropy, Scope};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// What every transfer of a storage node shares.
 #[derive(Clone)]
@@ -51,6 +55,39 @@ pub struct Transfers {
     pub replicator: ReplicatorHandle,
     /// Who tells metadata what its client could not.
     pub heartbeat: HeartbeatHandle,
+    /// How long other storage nodes take.
+    pub paces: PeerPaces,
+}
+
+/// How long other storage nodes take for copies, as this one sees it. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct PeerPaces {
+    started: Instant,
+    paces: Arc<Mutex<Paces>>,
+}
+
+impl Default for PeerPaces {
+    fn default() -> PeerPaces {
+        PeerPaces { started: Instant::now(), paces: Arc::default() }
+    }
+}
+
+impl PeerPaces {
+    /// The peers that are slow for this node.
+    #[must_use]
+    pub fn slow(&self) -> Vec<SlowPeer> {
+        self.paces.lock().unwrap_or_else(PoisonError::into_inner).slow(self.started.elapsed())
+    }
+}
+
+impl Transfers {
+    /// A replica took so long, after its last byte was there, or was given up after so long.
+    fn record_pace(&self, replica: NodeAddress, took: Duration) {
+        let round_trip = self.peers.round_trip(&storage_node(replica)).unwrap_or_default();
+        let now = self.paces.started.elapsed();
+        let mut paces = self.paces.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        paces.record(replica.node, took, round_trip, now);
+    }
 }
 
 /// Why a transfer ended before its time.

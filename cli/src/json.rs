@@ -139,7 +139,7 @@ pub struct Download<'a> {
     pub name: &'a str,
     /// The bytes that were asked for: its size, or those of the range.
     pub bytes: u64,
-    /// `downloaded`, `verified` or `failed`.
+    /// `downloaded`, `there` if the local file was right already, `verified` or `failed`.
     pub outcome: &'static str,
     /// The local file.
     pub path: Option<String>,
@@ -150,11 +150,13 @@ pub struct Download<'a> {
 /// A whole download of many files, as `download` writes it last.
 #[derive(Clone, Debug, Serialize)]
 pub struct Downloads {
-    /// Files that were done.
+    /// Files that were downloaded or verified.
     pub done: u64,
+    /// Files whose local files were right already.
+    pub there: u64,
     /// Files that failed.
     pub failed: u64,
-    /// Bytes of those that were done.
+    /// Bytes of those that were downloaded or verified.
     pub bytes: u64,
 }
 
@@ -297,6 +299,8 @@ pub struct StorageNode {
     pub pending_copies: Option<u64>,
     /// Whether it refuses chunks because its disk is full or failed.
     pub refuses_chunks: Option<bool>,
+    /// Whether several others find it slow, so that it gets less work.
+    pub slow: bool,
 }
 
 impl StorageNode {
@@ -317,6 +321,7 @@ impl StorageNode {
             chunk_bytes: node.load.map(|load| load.chunk_bytes),
             pending_copies: node.load.map(|load| load.pending_copies),
             refuses_chunks: node.load.map(|load| load.refuses_chunks),
+            slow: node.slow,
         }
     }
 }

@@ -242,21 +242,13 @@ fn claim(path: &Path) -> Option<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local_file::tests::names;
     use dfs_core::id::FileId;
     use dfs_core::name::FileName;
     use dfs_core::time::WallTime;
     use dfs_core::unit::ChunkSize;
     use dfs_transport::world::World;
     use std::io::{Read, Write};
-
-    fn names(directory: &Path) -> Vec<String> {
-        let mut names: Vec<String> = std::fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        names
-    }
 
     #[tokio::test]
     async fn a_file_appears_whole_by_rename() {

@@ -14,13 +14,12 @@ use crate::standing::Standing;
 use crate::upload::{self, UploadRequest};
 use dfs_core::id::{FileId, GroupIndex, NodeId, RequestId, Role};
 use dfs_core::limit::{LOCATE_PAGE_MAX, METADATA_ATTEMPT_MS};
-use dfs_core::liveness::Transition;
 use dfs_core::name::FileName;
 use dfs_core::settings::{ClusterSettings, SettingChange};
 use dfs_core::wire::metadata::{
     ChangeSettings, ClusterStatus, ClusterSummary, DeleteFile, DescribeNode, FileInfo, FilePage, FileTarget, GroupPage,
     Leadership, LevelPage, ListFiles, ListLevel, ListNodes, ListUploads, LocateGroups, MetadataNodeInfo, MoveName,
-    MovedName, NodeDescription, NodeHistory, NodePage, ShowSettings, StatFile, StorageNodeInfo, UploadList,
+    MovedName, NodeDescription, NodeHistory, NodePage, NodePast, ShowSettings, StatFile, StorageNodeInfo, UploadList,
 };
 use dfs_transport::endpoint::{Endpoint, EndpointSettings};
 use dfs_transport::exchange::CallError;
@@ -176,8 +175,21 @@ impl Client {
     /// # Errors
     /// There is no such file, or the cluster cannot answer. In the latter case the file may or may not be gone.
     pub async fn delete(&self, target: FileTarget) -> Result<FileInfo, ClientError> {
-        let first_tried = self.0.leader.who_leads().await?.cluster_time;
-        let request = DeleteFile { request: RequestId(self.0.world.entropy.wide_number()), first_tried, target };
+        self.delete_if(target, None).await
+    }
+
+    /// Deletes a version that was listed, if it still has the name with which it was.
+    ///
+    /// # Errors
+    /// As [`Client::delete`].
+    pub async fn delete_listed(&self, file: &FileInfo) -> Result<FileInfo, ClientError> {
+        self.delete_if(FileTarget::Id(file.file), Some(file.name.clone())).await
+    }
+
+    async fn delete_if(&self, target: FileTarget, named: Option<FileName>) -> Result<FileInfo, ClientError> {
+        let first_tried = self.0.leader.time().await?;
+        let request = RequestId(self.0.world.entropy.wide_number());
+        let request = DeleteFile { request, first_tried, target, named };
         self.0.leader.ask(&request, Subject::File(&request.target)).await
     }
 
@@ -197,7 +209,8 @@ impl Client {
         self.0.leader.ask(request, Subject::Cluster).await
     }
 
-    /// Deletes all files whose names begin with `prefix`, several at once, each by the id with which it is listed.
+    /// Deletes all files whose names begin with `prefix`, several at once, each only while it has the name
+    /// with which it is listed.
     /// `on_failure` hears of each that could not be deleted; the rest goes on as long as the cluster answers.
     pub async fn delete_all(
         &self,
@@ -214,7 +227,7 @@ impl Client {
     /// There is nothing of that name, the new name is taken or cannot be had, or the cluster cannot answer. In the
     /// latter case it may or may not have been moved.
     pub async fn move_name(&self, from: FileName, to: FileName) -> Result<MovedName, ClientError> {
-        let first_tried = self.0.leader.who_leads().await?.cluster_time;
+        let first_tried = self.0.leader.time().await?;
         let request = MoveName { request: RequestId(self.0.world.entropy.wide_number()), first_tried, from, to };
         self.0.leader.ask(&request, Subject::Move { from: &request.from, to: &request.to }).await
     }
@@ -258,11 +271,11 @@ impl Client {
         self.0.leader.ask(&ClusterStatus {}, Subject::Cluster).await
     }
 
-    /// How the health of a storage node has changed, as far as this leader has noted: oldest first.
+    /// How the health of a storage node has changed, as far as this leader has noted.
     ///
     /// # Errors
     /// The cluster cannot answer.
-    pub async fn node_history(&self, node: NodeId) -> Result<Vec<Transition>, ClientError> {
+    pub async fn node_history(&self, node: NodeId) -> Result<NodePast, ClientError> {
         self.0.leader.ask(&NodeHistory { node }, Subject::Cluster).await
     }
 
@@ -281,7 +294,7 @@ impl Client {
     /// They would contradict each other, or the cluster cannot answer. In the latter case they may or may not be
     /// changed.
     pub async fn change_settings(&self, changes: Vec<SettingChange>) -> Result<ClusterSettings, ClientError> {
-        let first_tried = self.0.leader.who_leads().await?.cluster_time;
+        let first_tried = self.0.leader.time().await?;
         let request = RequestId(self.0.world.entropy.wide_number());
         self.0.leader.ask(&ChangeSettings { request, first_tried, changes }, Subject::Cluster).await
     }

@@ -13,10 +13,11 @@ use crate::backoff::Backoff;
 use crate::error::{ClientError, Subject};
 use crate::settings::ClientSettings;
 use dfs_core::id::Role;
-use dfs_core::limit::METADATA_ATTEMPT_MS;
+use dfs_core::limit::{CLUSTER_TIME_KEPT_MS, METADATA_ATTEMPT_MS};
 use dfs_core::refusal::Refusal;
+use dfs_core::time::ClusterTime;
 use dfs_core::wire::Request;
-use dfs_core::wire::metadata::{Leadership, WhoLeads};
+use dfs_core::wire::metadata::{Leadership, ShowTime, WhoLeads};
 use dfs_transport::endpoint::Endpoint;
 use dfs_transport::exchange::CallError;
 use dfs_transport::peers::{Class, Destination, Peers};
@@ -39,6 +40,8 @@ pub(crate) struct Leader {
     entropy: Entropy,
     settings: ClientSettings,
     route: Mutex<Route>,
+    /// Cluster time as it was told last, and when that was asked for.
+    time: Mutex<Option<(ClusterTime, Instant)>>,
     /// Whether any metadata node has ever answered.
     met: AtomicBool,
 }
@@ -65,7 +68,7 @@ impl Leader {
     ) -> Leader {
         let peers = endpoint.peers();
         let route = Mutex::new(Route::new(seeds));
-        Leader { endpoint, peers, entropy, settings, route, met: AtomicBool::new(false) }
+        Leader { endpoint, peers, entropy, settings, route, time: Mutex::default(), met: AtomicBool::new(false) }
     }
 
     /// Asks the leader, whoever that is, for as long as an operation may take.
@@ -124,6 +127,20 @@ impl Leader {
             self.give_up_after(begun, tries, error)?;
             sleep(self.entropy.jitter(backoff.next())).await;
         }
+    }
+
+    /// Cluster time, not ahead of what it is and hardly behind, for requests that say when they were first tried.
+    pub(crate) async fn time(&self) -> Result<ClusterTime, ClientError> {
+        let asked = Instant::now();
+        let known = *self.time.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((time, since)) = known
+            && asked.saturating_duration_since(since) < Duration::from_millis(CLUSTER_TIME_KEPT_MS)
+        {
+            return Ok(time);
+        }
+        let time = self.ask(&ShowTime {}, Subject::Cluster).await?;
+        *self.time.lock().unwrap_or_else(PoisonError::into_inner) = Some((time, asked));
+        Ok(time)
     }
 
     /// Asks any metadata node that answers who leads.

@@ -1,11 +1,12 @@
 //! Deleting all files whose names begin with a text: listed page by page, several deletions at once.
 //!
-//! Each file is deleted by the id with which it was listed, so that a version that takes a name meanwhile stays.
+//! Each file is deleted by the id and the name with which it was listed, so that a version that takes a name meanwhile stays,
+//! and so does a file that was moved elsewhere.
 
 use crate::client::Client;
 use crate::error::{ClientError, ErrorKind};
 use dfs_core::limit::DELETES_IN_FLIGHT_MAX;
-use dfs_core::wire::metadata::{FileInfo, FileTarget};
+use dfs_core::wire::metadata::FileInfo;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 /// What came of deleting many files.
@@ -15,7 +16,7 @@ pub struct Removal {
     pub files: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// Files that somebody else deleted or replaced between their listing and their deletion.
+    /// Files that somebody else deleted, replaced or moved between their listing and their deletion.
     pub gone: u64,
     /// Files that may be there still.
     pub failed: u64,
@@ -35,7 +36,7 @@ pub(crate) async fn delete_all(
     while removal.stopped.is_none() {
         match listing.next().await {
             Ok(Some(info)) => deletions.push(async move {
-                let outcome = client.delete(FileTarget::Id(info.file)).await;
+                let outcome = client.delete_listed(&info).await;
                 (info, outcome)
             }),
             Ok(None) => break,

@@ -21,6 +21,7 @@ pub mod refusal;
 pub mod repair;
 pub mod resume;
 pub mod settings;
+pub mod slowness;
 pub mod time;
 pub mod unit;
 pub mod wire;

@@ -101,6 +101,13 @@ pub const REQUESTS_KEPT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub const REQUESTS_EXPIRED_PER_ENTRY_MAX: usize = 8;
 /// How long the answer to an administrative request is kept, in cluster time.
 pub const REQUEST_KEPT_MS: u64 = 15 * 60 * 1000;
+/// How far the time in the state may stay behind the leader's clock.
+pub const STATE_TIME_BEHIND_MAX_MS: u64 = 5 * 60 * 1000;
+/// How long a client goes by the cluster time that it was told last.
+pub const CLUSTER_TIME_KEPT_MS: u64 = 60 * 1000;
+
+/// Slow peers that a storage node tells with a beat.
+pub const SLOW_PEERS_TOLD_MAX: usize = 8;
 
 /// How long a replaced version of a file stays readable by its id, in cluster time, so that whoever began to read it
 /// ends undisturbed.
@@ -202,6 +209,8 @@ const _: () = {
     assert!(CONTROL_KEEP_ALIVE_MS * 2 < CONTROL_IDLE_MS, "one lost keep-alive does not end a connection");
     assert!(METADATA_ATTEMPT_MS < CONTROL_IDLE_MS);
     assert!(VERSION_GRACE_MS <= REQUEST_KEPT_MS);
+    // A request that is tried for the first time now is not taken for an old one.
+    assert!(STATE_TIME_BEHIND_MAX_MS + CLUSTER_TIME_KEPT_MS < REQUEST_KEPT_MS / 2);
     // A page of a listing holds names, and a page of locations holds checksums: both fit a message.
     assert!(LIST_PAGE_BYTES_MAX + NAME_BYTES_MAX < MESSAGE_BYTES_MAX);
     assert!(LOCATE_PAGE_MAX * CHUNKS_PER_GROUP as usize * 64 < MESSAGE_BYTES_MAX);

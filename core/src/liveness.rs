@@ -245,7 +245,7 @@ impl Watch {
             let load = self.load(node).unwrap_or_default();
             let takes_chunks = !load.refuses_chunks;
             let (available_bytes, writes) = (load.available_bytes, load.writes);
-            takes_chunks.then_some(Candidate { node, available_bytes, writes, fresh })
+            takes_chunks.then_some(Candidate { node, available_bytes, writes, fresh, slow: false })
         };
         registered.into_iter().filter_map(candidate).collect()
     }

@@ -40,6 +40,7 @@ mod level;
 mod listing;
 mod membership;
 mod open_upload;
+mod page;
 mod placed_on;
 mod read;
 mod receipt;

@@ -9,6 +9,9 @@ use crate::id::NodeId;
 use crate::refusal::Refusal;
 use std::collections::BTreeSet;
 
+/// A slow node gets one in so many of the chunks that it would get otherwise.
+const SLOW_ODDS: u64 = 8;
+
 /// A node that may be given work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -20,12 +23,17 @@ pub struct Candidate {
     pub writes: u32,
     /// Whether the leader has had a beat of it lately. Others are taken only if the fresh ones do not suffice.
     pub fresh: bool,
+    /// Whether it is slow beside others.
+    pub slow: bool,
 }
 
 impl Candidate {
-    /// Its odds among its like: free MiB per write in progress, and never none.
+    /// Its odds among its like: free MiB per write in progress, and never none. A slow one has a fraction of them, and so
+    /// is still tried, and found to be quick again.
     fn weight(&self) -> u64 {
-        ((self.available_bytes >> 20) / (u64::from(self.writes) + 1)).max(1)
+        let odds = (self.available_bytes >> 20) / (u64::from(self.writes) + 1);
+        let odds = if self.slow { odds / SLOW_ODDS } else { odds };
+        odds.max(1)
     }
 }
 

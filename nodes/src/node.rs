@@ -21,7 +21,7 @@ use dfs_actors::raft_actor::RaftArguments;
 use dfs_actors::repair_scheduler::RepairHandle;
 use dfs_actors::replicator::ReplicatorHandle;
 use dfs_actors::supervisor::{GaveUp, Supervisor, TreeStatus};
-use dfs_actors::transfer::Transfers;
+use dfs_actors::transfer::{PeerPaces, Transfers};
 use dfs_core::id::{BootId, ClusterId, NodeId};
 use dfs_core::settings::ClusterSettings;
 use dfs_transport::endpoint::{BindError, Endpoint, EndpointSettings};
@@ -218,12 +218,14 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
                 peers,
                 replicator: ReplicatorHandle::default(),
                 heartbeat: HeartbeatHandle::default(),
+                paces: PeerPaces::default(),
             };
             let heartbeat = HeartbeatArguments {
                 world: world.clone(),
                 endpoint: endpoint.clone(),
                 store: store.clone(),
                 replicator: transfers.replicator.clone(),
+                paces: transfers.paces.clone(),
                 boot: BootId(world.entropy.wide_number()),
                 address,
                 seeds: metadata,

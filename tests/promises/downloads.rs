@@ -68,6 +68,7 @@ fn an_interrupted_download_goes_on_where_it_was_cut_off() {
     assert!(parts(scratch.path()).is_empty());
 
     // SIGKILL leaves the same.
+    std::fs::write(&out, b"precious").unwrap();
     let mut child = cut_off_after(&cluster, "big", &out, 10 * MIB as u64, None);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -81,6 +82,7 @@ fn an_interrupted_download_goes_on_where_it_was_cut_off() {
     assert!(parts(scratch.path()).is_empty());
 
     // What is left of another version is never used.
+    std::fs::write(&out, b"precious").unwrap();
     interrupt(cut_off_after(&cluster, "big", &out, 10 * MIB as u64, None)).fails(130, "are kept");
     cluster.run(&["delete", "-n", "big"]).succeeds();
     let other = bytes(9 * MIB, 14);
@@ -167,7 +169,7 @@ fn all_files_below_a_directory_come_at_once_and_what_fails_is_named() {
 fn many_small_files_come_whole() {
     let cluster = Cluster::shared();
     let scratch = cluster.scratch();
-    let count = 60;
+    let count = 60_u32;
     for number in 0..count {
         cluster.put(&format!("many/{}/{number}", number % 7), format!("content of {number}").as_bytes());
     }
@@ -176,8 +178,28 @@ fn many_small_files_come_whole() {
     command.current_dir(scratch.path());
     let ran = Ran::of(command).succeeds();
     assert!(ran.err.contains(&format!("downloaded {count} files of many/")), "{}", ran.err);
-    for number in 0..count {
-        let path = into.join(format!("{}/{number}", number % 7));
-        assert_eq!(std::fs::read_to_string(path).unwrap(), format!("content of {number}"));
-    }
+    let path = |number: u32| into.join(format!("{}/{number}", number % 7));
+    let are_right = || {
+        for number in 0..count {
+            assert_eq!(std::fs::read_to_string(path(number)).unwrap(), format!("content of {number}"));
+        }
+    };
+    are_right();
+
+    // Again: only what is not there, or not right, comes.
+    std::fs::write(path(3), "CONTENT of 3").unwrap();
+    std::fs::write(path(4), "shorter").unwrap();
+    std::fs::remove_file(path(5)).unwrap();
+    let ran = cluster.run(&["download", "-r", "many/", "-o", into.to_str().unwrap(), "--json"]).succeeds();
+    let total: serde_json::Value = serde_json::from_str(ran.out.lines().last().unwrap()).unwrap();
+    assert_eq!((&total["done"], &total["there"]), (&3.into(), &(count - 3).into()), "{total}");
+    are_right();
+    let one = |arguments: &[&str]| {
+        cluster
+            .run(&[&["download", "-n", "many/1/1", "-o", path(1).to_str().unwrap()], arguments].concat())
+            .succeeds()
+            .err
+    };
+    assert!(one(&[]).contains("is here already and right"));
+    assert!(one(&["--no-resume"]).contains("downloaded"));
 }

@@ -53,6 +53,31 @@ fn every_node_tells_its_metrics_on_loopback_and_survives_what_is_no_http() {
     assert_eq!(value(&metrics(&metadata), "dfs_files"), 1.0);
 }
 
+/// A file of 4 KiB costs two entries of the Raft log, to create and to commit it, and one flush at each replica.
+#[test]
+fn a_small_file_costs_two_entries_and_one_flush() {
+    const FILES: u32 = 20;
+    let cluster = Cluster::start(1, 3);
+    let metadata = cluster.address("metadata-1");
+    let storage = ["storage-1", "storage-2", "storage-3"].map(|name| cluster.address(name));
+    let entries = || value(&metrics(&metadata), "dfs_raft_last_index");
+    let flushes = || -> f64 {
+        let sample = "dfs_disk_operation_duration_seconds_count{operation=\"fsync\"}";
+        storage.iter().map(|storage| value(&metrics(storage), sample)).sum()
+    };
+    // The first one makes segments, which have names to be made durable.
+    cluster.put("small/first", &[0; 4096]);
+    let (entries_before, flushes_before) = (entries(), flushes());
+    for number in 0..FILES {
+        cluster.put(&format!("small/{number}"), &[7; 4096]);
+    }
+    let (entries, flushes) = (entries() - entries_before, flushes() - flushes_before);
+    // Now and then the leader writes down the time, and a store the checkpoint of its index.
+    assert!(entries <= f64::from(2 * FILES + 3), "{entries} entries for {FILES} files");
+    assert!(flushes <= f64::from(3 * FILES + 6), "{flushes} flushes for {FILES} files");
+    assert!(entries >= f64::from(2 * FILES) && flushes >= f64::from(3 * FILES), "{entries} and {flushes}");
+}
+
 /// A65: an address that is taken is told with its key, and nothing listens where none is wanted.
 #[test]
 fn an_address_for_metrics_that_was_set_must_be_free() {

@@ -170,6 +170,7 @@ async fn a_storage_node_speaks_for_itself_only() {
         late_reports: Vec::new(),
         receipts: Vec::new(),
         leaving: false,
+        slow: Vec::new(),
     };
     cluster.launcher(&["kill", "storage-1"]).succeeds();
     // Nobody else's beat keeps it alive: neither that of a node that never registered, nor that of another one that

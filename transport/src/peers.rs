@@ -28,6 +28,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Slots at most; the one that was used least recently makes room.
@@ -121,6 +122,15 @@ impl Peers {
             .map_err(|frame::TooLarge| CallError::Refused(Refusal::TooLarge))?;
         exchange.send_request(request).await?;
         Ok(exchange)
+    }
+
+    /// The round trip to a peer, as QUIC measures it (RFC 9002, section 5), where a connection for payload is open.
+    #[must_use]
+    pub fn round_trip(&self, to: &Destination) -> Option<Duration> {
+        let slots = self.slots.map.lock().unwrap_or_else(PoisonError::into_inner);
+        let lanes =
+            (0..self.shared.settings().bulk_connections.max(1)).filter_map(|lane| slots.get(&(*to, Class::Bulk, lane)));
+        lanes.filter_map(|slot| slot.round_trip()).min()
     }
 
     /// A new stream on a connection that lives.

@@ -3,13 +3,14 @@
 use super::NamespaceArguments;
 use crate::node_watcher::NodeEvidence;
 use dfs_core::limit::NODES_PAGE_MAX;
-use dfs_core::liveness::Transition;
 use dfs_core::meta::{self, Command, NodeRecord, Outcome};
 use dfs_core::refusal::Refusal;
 use dfs_core::settings::ClusterSettings;
+use dfs_core::time::ClusterTime;
 use dfs_core::wire::NodeAddress;
 use dfs_core::wire::metadata::{
-    ChangeSettings, ClusterSummary, Health, ListNodes, MetadataNodeInfo, NodeHistory, NodePage, StorageNodeInfo,
+    ChangeSettings, ClusterSummary, Health, ListNodes, MetadataNodeInfo, NodeHistory, NodePage, NodePast,
+    StorageNodeInfo,
 };
 use tokio::time::Instant;
 
@@ -44,6 +45,8 @@ impl NamespaceArguments {
             health: evidence.health,
             silent_ms: evidence.silent.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
             load: evidence.load,
+            slow_for: evidence.slow_for,
+            slow: evidence.slow,
         };
         Ok(nodes.into_iter().zip(evidence).map(describe).collect())
     }
@@ -56,10 +59,15 @@ impl NamespaceArguments {
         Ok(NodePage { metadata, storage: self.storage_nodes(records, deadline).await?, more })
     }
 
-    pub(super) async fn history(&self, request: NodeHistory, deadline: Instant) -> Result<Vec<Transition>, Refusal> {
+    pub(super) async fn history(&self, request: NodeHistory, deadline: Instant) -> Result<NodePast, Refusal> {
         self.raft.read_index().await?;
         let evidence = self.watcher.evidence(vec![request.node], deadline).await?;
-        Ok(evidence.into_iter().next().map(|evidence| evidence.history).unwrap_or_default())
+        let changes = evidence.into_iter().next().map(|evidence| evidence.history).unwrap_or_default();
+        Ok(NodePast { now: self.raft.cluster_time(), changes })
+    }
+
+    pub(super) async fn time(&self) -> Result<ClusterTime, Refusal> {
+        self.read(meta::time).await
     }
 
     pub(super) async fn settings(&self) -> Result<ClusterSettings, Refusal> {

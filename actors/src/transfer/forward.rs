@@ -35,7 +35,8 @@ pub type Events = mpsc::UnboundedSender<(usize, ForwardEvent)>;
 /// What the primary pushes.
 enum Piece {
     Payload(Bytes),
-    Trailer(ChunkSums),
+    /// With when it was due.
+    Trailer(ChunkSums, Instant),
 }
 
 /// The sending of one chunk to one replica.
@@ -96,7 +97,7 @@ impl Forward {
 
     /// Ends the payload: the primary found its own checksums to agree.
     pub fn complete(&self, sums: ChunkSums) {
-        let _ = self.pieces.send(Piece::Trailer(sums));
+        let _ = self.pieces.send(Piece::Trailer(sums, Instant::now()));
     }
 }
 
@@ -121,14 +122,15 @@ async fn send(
                 exchange.send_payload(payload).await?;
                 room.add_permits(bytes);
             }
-            (Piece::Trailer(sums), None) => {
+            (Piece::Trailer(sums, due), None) => {
                 exchange.send_message(&WriteTrailer { sums }).await?;
                 let written: ReplicaWritten = exchange.receive_message().await?;
+                transfers.record_pace(replica, due.elapsed());
                 exchange.finish().await?;
                 return Ok(written.checksum);
             }
             (Piece::Payload(payload), Some(_)) => room.add_permits(payload.len()),
-            (Piece::Trailer(_), Some(checksum)) => return Ok(checksum),
+            (Piece::Trailer(..), Some(checksum)) => return Ok(checksum),
         }
     }
     // The primary gave up; nobody listens any more.

@@ -300,7 +300,8 @@ impl<'a> Replication<'a> {
         while let Ok((place, event)) = self.events.try_recv() {
             self.take(place, event);
         }
-        for place in 0..self.forwards.len() {
+        let request = self.request;
+        for (place, replica) in request.replicas.iter().enumerate() {
             let Some(forward) = &self.forwards[place] else { continue };
             let needed = self.possible() <= self.quorum();
             let stall = if needed { patience_of(self.request) } else { Duration::from_millis(FORWARD_STALL_MS) };
@@ -309,6 +310,7 @@ impl<'a> Replication<'a> {
                 continue;
             }
             tracing::info!(chunk = %self.request.chunk, replica = %forward.node, "a replica stands still and is left behind");
+            self.transfers.record_pace(*replica, stall);
             self.forwards[place] = None;
         }
         if self.possible() < self.quorum() { Err(self.too_few()) } else { Ok(()) }
@@ -342,6 +344,12 @@ impl<'a> Replication<'a> {
         }
         if !sealed {
             return Err(Refusal::DeadlineExceeded.into());
+        }
+        // Who is left behind took at least so long.
+        for (forward, replica) in self.forwards.iter().zip(&self.request.replicas) {
+            if forward.is_some() {
+                self.transfers.record_pace(*replica, begun.elapsed());
+            }
         }
         let agreeing = self.durable.iter().filter(|(_, told)| *told == checksum).map(|(node, _)| *node);
         let holders = std::iter::once(self.transfers.node).chain(agreeing).collect();

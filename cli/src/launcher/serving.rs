@@ -112,6 +112,8 @@ mod tests {
             health,
             silent_ms: Some(silent_ms),
             load: None,
+            slow_for: Vec::new(),
+            slow: false,
         }
     }
 

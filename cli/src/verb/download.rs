@@ -18,6 +18,7 @@ use dfs_core::range::ByteRange;
 use dfs_core::unit::ByteCount;
 use dfs_core::wire::metadata::{FileInfo, FileTarget};
 use dfs_transport::world::World;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
@@ -31,7 +32,8 @@ Examples:
 
 The file appears under its local name when all of it was checked and is on stable storage. Until then an
 existing file stays as it is. What an interrupted download has got stays beside it, under a hidden name that ends
-with .part; the same command checks it and goes on from there.
+with .part; the same command checks it and goes on from there. A file that is there already and right is left alone;
+--no-resume writes it anew.
 
 With -r, a file that cannot be downloaded is named, and the rest goes on; the exit code is that of the failures, or
 1 if they differ.
@@ -39,8 +41,8 @@ With -r, a file that cannot be downloaded is named, and the rest goes on; the ex
 With --verify-only, every byte that is asked for is read from one replica of its chunk and checked, or from another
 where that fails: it says that the file can be read, not that all of its copies are good.
 
-With --json: a line for each file with the fields id, name, bytes, outcome (downloaded, verified or failed), path and
-error; with -r, a last line with done, failed and bytes.";
+With --json: a line for each file with the fields id, name, bytes, outcome (downloaded, there, verified or failed), path
+and error; with -r, a last line with done, there, failed and bytes.";
 
 /// Get files back
 #[derive(Args, Debug)]
@@ -78,6 +80,17 @@ pub struct DownloadArgs {
     json: bool,
     #[command(flatten)]
     cluster: ClusterArgs,
+}
+
+/// What was done for a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    /// It was written.
+    Downloaded,
+    /// Every byte was read, and nothing written.
+    Verified,
+    /// Its local file was there already, and right.
+    There,
 }
 
 /// What one run of the verb shares.
@@ -128,13 +141,24 @@ impl DownloadArgs {
         DownloadRequest { parallel: usize::from(self.parallel), range: self.range, ..DownloadRequest::default() }
     }
 
-    /// What is done, in a word for people and programs.
-    fn done(&self) -> &'static str {
-        if self.verify_only { "verified" } else { "downloaded" }
+    /// What is to be done for a file.
+    fn aim(&self) -> Done {
+        if self.verify_only { Done::Verified } else { Done::Downloaded }
     }
 
     fn doing(&self) -> &'static str {
         if self.verify_only { "verifying" } else { "downloading" }
+    }
+}
+
+impl Done {
+    /// In a word, for people and programs.
+    fn word(self) -> &'static str {
+        match self {
+            Done::Downloaded => "downloaded",
+            Done::Verified => "verified",
+            Done::There => "there",
+        }
     }
 }
 
@@ -147,17 +171,24 @@ impl Run<'_> {
         // A checked component of a name has no slash and is not `..`: it stays in this directory.
         let out = arguments.out.as_deref().unwrap_or(Path::new(name.base()));
         let out = (!arguments.verify_only && !arguments.goes_to_standard_output()).then_some(out);
-        match out {
+        let done = match out {
             Some(out) => self.save(&file, out, arguments.request(), &progress).await?,
             None if arguments.verify_only => self.verify(&file, arguments.request(), &progress).await?,
             None => {
                 let sink = WriterSink::new(&self.world.scope, std::io::stdout());
                 self.client.download_version(&file, sink, arguments.request(), &progress).await?;
+                Done::Downloaded
             }
+        };
+        match (done, out) {
+            (Done::There, Some(out)) if !arguments.quiet => {
+                drop(progress);
+                note(format_args!("{} is here already and right; nothing was downloaded", out.display()));
+            }
+            _ => progress.finish(done.word()),
         }
-        progress.finish(arguments.done());
         if arguments.json {
-            return self.tell(&file, out, None);
+            return self.tell(&file, out, &Ok(done));
         }
         if arguments.verify_only {
             let bytes = ByteCount(self.bytes_of(&file));
@@ -166,52 +197,69 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Downloads one file into a local one, going on where an earlier run was cut off.
+    /// Downloads one file into a local one, going on where an earlier run was cut off. One that is there already and right
+    /// is left as it is.
     async fn save(
         &self,
         file: &FileInfo,
         out: &Path,
         request: DownloadRequest,
         progress: &dyn Progress,
-    ) -> Result<(), Failure> {
+    ) -> Result<Done, Failure> {
         let entropy = &self.world.entropy;
         if self.arguments.no_resume || request.range.is_some() {
             let part = PartFile::create(out, entropy)?;
-            return download_file(self.world, self.client, file, part, request, progress).await;
+            download_file(self.world, self.client, file, part, request, progress).await?;
+            return Ok(Done::Downloaded);
+        }
+        if let Some(copy) = open_of_size(out, file.size)
+            && self.right(file, copy).await? == file.size
+        {
+            return Ok(Done::There);
         }
         let part = PartFile::resume(out, file, &self.leftovers, self.kept, entropy)?;
         let written = part.written().map_err(|cause| Failure::local_file("read", out, &cause))?;
-        let Some(written) = written else {
-            return download_file(self.world, self.client, file, part, request, progress).await;
+        let right = match written {
+            Some(written) => self.right(file, written).await?,
+            None => 0,
         };
-        // Many files at once have one display together, which counts what comes.
-        let quiet = self.arguments.quiet || self.arguments.recursive.is_some();
-        let checking = Display::new("checking", file.name.as_str(), quiet);
-        let right = self.client.verified_prefix(file, written, &checking).await?;
-        drop(checking);
         if right > 0 && !self.arguments.quiet {
             let (right, size) = (ByteCount(right), ByteCount(file.size));
             note(format_args!("{}: {right} of {size} are here already and right; going on from there", file.name));
         }
-        go_on(self.world, self.client, file, (part, right), request, progress).await
+        go_on(self.world, self.client, file, (part, right), request, progress).await?;
+        Ok(Done::Downloaded)
+    }
+
+    /// How many bytes at the beginning of a local copy are right.
+    async fn right(&self, file: &FileInfo, copy: File) -> Result<u64, Failure> {
+        // Many files at once have one display together, which counts what comes.
+        let quiet = self.arguments.quiet || self.arguments.recursive.is_some();
+        let checking = Display::new("checking", file.name.as_str(), quiet);
+        Ok(self.client.verified_prefix(file, copy, &checking).await?)
     }
 
     /// Reads every byte that is asked for.
-    async fn verify(&self, file: &FileInfo, request: DownloadRequest, progress: &dyn Progress) -> Result<(), Failure> {
+    async fn verify(
+        &self,
+        file: &FileInfo,
+        request: DownloadRequest,
+        progress: &dyn Progress,
+    ) -> Result<Done, Failure> {
         let nowhere = WriterSink::new(&self.world.scope, std::io::sink());
-        Ok(self.client.download_version(file, nowhere, request, progress).await?)
+        self.client.download_version(file, nowhere, request, progress).await?;
+        Ok(Done::Verified)
     }
 
     /// Writes a line for programs about one file.
-    fn tell(&self, file: &FileInfo, path: Option<&Path>, failure: Option<&Failure>) -> Result<(), Failure> {
-        let outcome = if failure.is_some() { "failed" } else { self.arguments.done() };
+    fn tell(&self, file: &FileInfo, path: Option<&Path>, end: &Result<Done, Failure>) -> Result<(), Failure> {
         let line = json::line(&json::Download {
             id: file.file.0,
             name: file.name.as_str(),
             bytes: self.bytes_of(file),
-            outcome,
+            outcome: end.as_ref().map_or("failed", |done| done.word()),
             path: path.map(|path| path.to_string_lossy().into_owned()),
-            error: failure.map(|failure| failure.message.clone()),
+            error: end.as_ref().err().map(|failure| failure.message.clone()),
         });
         print(format_args!("{line}\n"))
     }
@@ -221,6 +269,13 @@ impl Run<'_> {
         let range = self.arguments.range.and_then(|range| range.resolve(file.size).ok());
         range.map_or(file.size, |span| span.length)
     }
+}
+
+/// The regular file at this path, if it has so many bytes, and any.
+fn open_of_size(path: &Path, size: u64) -> Option<File> {
+    let is_regular = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+    let file = is_regular.then(|| File::open(path).ok())??;
+    (size > 0 && file.metadata().ok()?.len() == size).then_some(file)
 }
 
 /// Downloads into a local file, which appears whole or not at all.

@@ -25,10 +25,11 @@ Examples:
 
 With --json: metadata, an array with the fields name, node, address, leader, term, matched_index and silent_ms; and
 storage, an array with the fields name, node, address, state, incarnation, store, silent_ms, capacity_bytes,
-available_bytes, chunks, chunk_bytes, pending_copies and refuses_chunks. What the leader does not know is null.
+available_bytes, chunks, chunk_bytes, pending_copies, refuses_chunks and slow. What the leader does not know is null.
 
-Of one node: the same fields; for a storage node writes, reads and history, an array of its changes of state that this
-leader has noted (cluster_time_ms, from, to, cause); and own, what the node says of itself: name, answers, ready,
+Of one node: the same fields; for a storage node writes, reads, slow_for, an array of the nodes for which its copies
+or its network are slow (node, copy_ms, usual_copy_ms, round_trip_ms, usual_round_trip_ms), and history, an array of
+its changes of state that this leader has noted (cluster_time_ms, from, to, cause); and own, what the node says of itself: name, answers, ready,
 version, uptime_ms, cpu_ms, resident_bytes, resident_peak_bytes, metrics and actors, an array with the fields name,
 running, restarts, last_failure_ms and last_failure.";
 
@@ -129,7 +130,12 @@ fn storage_row(node: &StorageNodeInfo) -> [String; 10] {
     [
         format!("storage-{}", node.address.node),
         node.address.address.to_string(),
-        format!("{}{}", json::state(node.health), if refuses { ", takes no chunks" } else { "" }),
+        format!(
+            "{}{}{}",
+            json::state(node.health),
+            if refuses { ", takes no chunks" } else { "" },
+            if node.slow { ", slow" } else { "" }
+        ),
         node.incarnation.to_string(),
         known(load.map(|load| ByteCount(load.available_bytes))),
         known(load.map(|load| ByteCount(load.capacity_bytes))),
@@ -157,6 +163,8 @@ mod tests {
             health: Health::Unknown,
             silent_ms: None,
             load: None,
+            slow_for: Vec::new(),
+            slow: false,
         };
         assert_eq!(storage_row(&node), ["storage-2", "127.0.0.1:7102", "unknown", "4", "?", "?", "?", "?", "?", "?"]);
         let load = StorageLoad {

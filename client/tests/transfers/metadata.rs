@@ -9,8 +9,8 @@ use dfs_core::time::ClusterTime;
 use dfs_core::wire::metadata::{
     AllocateGroup, ChunkLocation, CommitFile, CreateFile, CreatedFile, DeleteFile, FileInfo, FilePage, FileTarget,
     FoundUpload, GroupHolder, GroupLocations, GroupPage, GroupPlacement, GroupReport, Leadership, ListFiles,
-    LocateGroups, LocateUpload, RecordedChunk, ResumeUpload, ResumedUpload, StatFile, UploadDifference, UploadGroup,
-    UploadPage, WhoLeads,
+    LocateGroups, LocateUpload, RecordedChunk, ResumeUpload, ResumedUpload, ShowTime, StatFile, UploadDifference,
+    UploadGroup, UploadPage, WhoLeads,
 };
 use dfs_core::wire::{NodeAddress, Request};
 use dfs_transport::endpoint::{Dispatch, Inbound};
@@ -334,6 +334,9 @@ impl Dispatch for Member {
         self.world.scope.spawn(async move {
             match inbound.method {
                 WhoLeads::METHOD => answer::<WhoLeads>(inbound, &metadata, None, |_| Ok(metadata.who_leads())).await,
+                ShowTime::METHOD => {
+                    answer::<ShowTime>(inbound, &metadata, Some(node), |_| Ok(metadata.who_leads().cluster_time)).await;
+                }
                 CreateFile::METHOD => answer(inbound, &metadata, Some(node), |r| metadata.create(r)).await,
                 AllocateGroup::METHOD => answer(inbound, &metadata, Some(node), |r| metadata.allocate(r)).await,
                 CommitFile::METHOD => answer(inbound, &metadata, Some(node), |r| metadata.commit(r)).await,

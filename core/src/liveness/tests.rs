@@ -69,8 +69,8 @@ fn nodes_that_beat_are_candidates_and_unheard_ones_only_while_the_leader_listens
     watch.heard(NodeId(1), Incarnation(1), seconds(3), beating);
     watch.heard(NodeId(2), Incarnation(1), seconds(3), full);
     let registered = || (1..=3).map(NodeId);
-    let alive = Candidate { node: NodeId(1), available_bytes: 7, writes: 4, fresh: true };
-    let unheard = Candidate { node: NodeId(3), available_bytes: 0, writes: 0, fresh: false };
+    let alive = Candidate { node: NodeId(1), available_bytes: 7, writes: 4, fresh: true, slow: false };
+    let unheard = Candidate { node: NodeId(3), available_bytes: 0, writes: 0, fresh: false, slow: false };
     assert_eq!(watch.candidates(registered(), seconds(5)), [alive, unheard]);
     assert_eq!(watch.candidates(registered(), seconds(11)), [alive]);
     assert_eq!(watch.candidates(registered(), seconds(14)), []);

@@ -2,21 +2,19 @@
 //! shows and a few more; what is below a directory is never looked at.
 
 use super::key;
-use super::listing::{INFO_BYTES_MAX, info};
+use super::listing::info;
+use super::page::{Room, Scan};
 use super::record::{Record, damaged};
 use super::tree::directory_in;
 use super::view::View;
 use crate::id::{DirectoryId, FileId};
-use crate::limit::{LIST_PAGE_BYTES_MAX, LIST_PAGE_MAX, NAME_BYTES_MAX};
+use crate::limit::NAME_BYTES_MAX;
 use crate::name::FileName;
 use crate::wire::metadata::{LevelEntry, LevelPage, ListLevel};
 use std::ops::Bound;
 
-/// Entries that are read at once.
-const BATCH: usize = 128;
-
-/// The files and directories whose names begin with the prefix and have no slash behind it (but a directory's own), a
-/// page of at most [`LIST_PAGE_MAX`] entries and about [`LIST_PAGE_BYTES_MAX`] bytes.
+/// The files and directories whose names begin with the prefix and have no slash behind it (but a directory's own): one
+/// page.
 pub fn list_level<V: View>(view: &V, request: &ListLevel) -> Result<LevelPage, V::Error> {
     let mut page = LevelPage { entries: Vec::new(), more: false };
     if request.prefix.len() > NAME_BYTES_MAX {
@@ -24,31 +22,21 @@ pub fn list_level<V: View>(view: &V, request: &ListLevel) -> Result<LevelPage, V
     }
     let (path, beginning) = request.prefix.split_at(request.prefix.rfind('/').map_or(0, |slash| slash + 1));
     let Some(directory) = enter(view, path)? else { return Ok(page) };
-    let Some(mut start) = start(directory, path, request) else { return Ok(page) };
-    let end = key::entries_end(directory);
-    let limit = (request.limit as usize).min(LIST_PAGE_MAX);
-    let mut room = LIST_PAGE_BYTES_MAX;
-    loop {
-        let batch = view.scan(start.as_ref().map(Vec::as_slice), Bound::Excluded(&end), BATCH)?;
-        let is_last = batch.len() < BATCH;
-        for (own, value) in batch {
-            let component = key::parse_entry(&own).ok_or_else(|| damaged::<FileId>(&own))?;
-            if !component.starts_with(beginning) {
-                return Ok(page);
-            }
-            let cost = path.len() + component.len() + INFO_BYTES_MAX;
-            if page.entries.len() >= limit || (cost > room && !page.entries.is_empty()) {
-                page.more = true;
-                return Ok(page);
-            }
-            room = room.saturating_sub(cost);
-            page.entries.push(entry(view, path, component, &own, &value)?);
-            start = Bound::Excluded(own);
+    let Some(start) = start(directory, path, request) else { return Ok(page) };
+    let mut room = Room::new(request.limit);
+    let mut entries = Scan::new(start, &key::entries_end(directory));
+    while let Some((own, value)) = entries.next(view)? {
+        let component = key::parse_entry(&own).ok_or_else(|| damaged::<FileId>(&own))?;
+        if !component.starts_with(beginning) {
+            break;
         }
-        if is_last {
-            return Ok(page);
+        if !room.take(path.len() + component.len()) {
+            page.more = true;
+            break;
         }
+        page.entries.push(entry(view, path, component, &own, &value)?);
     }
+    Ok(page)
 }
 
 /// The directory of this path, which is empty or ends with a slash.

@@ -4,41 +4,33 @@
 //! batch, and reads on behind that directory when it comes back.
 
 use super::key;
+use super::page::{Room, Scan};
 use super::record::{FileRecord, Record, damaged, read_referred};
 use super::tree::directory_in;
 use super::view::View;
 use crate::id::{DirectoryId, FileId};
-use crate::limit::{LIST_PAGE_BYTES_MAX, LIST_PAGE_MAX, NAME_BYTES_MAX};
+use crate::limit::NAME_BYTES_MAX;
 use crate::name::FileName;
 use crate::wire::metadata::{FileInfo, FilePage, ListFiles};
 use std::ops::Bound;
 
-/// Entries that are read at once, first and at most.
-const BATCH_FIRST: usize = 8;
-const BATCH_MAX: usize = 128;
-/// Bytes of one entry of a listing in a message besides its name, at most.
-pub const INFO_BYTES_MAX: usize = 64;
-
 /// The committed files whose names begin with the prefix and come after the given name, in bytewise order of whole
-/// names: a page of at most [`LIST_PAGE_MAX`] files and about [`LIST_PAGE_BYTES_MAX`] bytes.
+/// names: one page.
 pub fn list<V: View>(view: &V, request: &ListFiles) -> Result<FilePage, V::Error> {
     let mut page = FilePage { files: Vec::new(), more: false };
     if request.prefix.len() > NAME_BYTES_MAX {
         return Ok(page);
     }
-    let limit = (request.limit as usize).min(LIST_PAGE_MAX);
-    let mut room = LIST_PAGE_BYTES_MAX;
+    let mut room = Room::new(request.limit);
     let mut walk = Walk::start(view, request)?;
     while let Some((name, file)) = walk.next()? {
         if !name.starts_with(&request.prefix) {
             break;
         }
-        let cost = name.len() + INFO_BYTES_MAX;
-        if page.files.len() >= limit || (cost > room && !page.files.is_empty()) {
+        if !room.take(name.len()) {
             page.more = true;
             break;
         }
-        room = room.saturating_sub(cost);
         page.files.push(info(view, name, file)?);
     }
     Ok(page)
@@ -65,14 +57,8 @@ struct Walk<'v, 'p, V> {
 
 /// One directory that the walk is in.
 struct Frame {
-    directory: DirectoryId,
+    entries: Scan,
     path_bytes: usize,
-    /// The entries that are still to be read.
-    rest: Bound<Vec<u8>>,
-    /// Entries of the last batch, the next one last.
-    batch: Vec<(Vec<u8>, Vec<u8>)>,
-    batch_size: usize,
-    is_read: bool,
 }
 
 impl<'v, 'p, V: View> Walk<'v, 'p, V> {
@@ -97,25 +83,16 @@ impl<'v, 'p, V: View> Walk<'v, 'p, V> {
     }
 
     fn enter(&mut self, directory: DirectoryId, rest: Bound<Vec<u8>>) {
-        let path_bytes = self.path.len();
-        self.frames.push(Frame {
-            directory,
-            path_bytes,
-            rest,
-            batch: Vec::new(),
-            batch_size: BATCH_FIRST,
-            is_read: false,
-        });
+        let entries = Scan::new(rest, &key::entries_end(directory));
+        self.frames.push(Frame { entries, path_bytes: self.path.len() });
     }
 
     /// The next file and its whole name. Directories that lie beyond the prefix are not entered.
     fn next(&mut self) -> Result<Option<(String, FileId)>, V::Error> {
         while let Some(frame) = self.frames.last_mut() {
             self.path.truncate(frame.path_bytes);
-            let Some((entry, value)) = frame.batch.pop() else {
-                if frame.is_read || !frame.read(self.view)? {
-                    self.frames.pop();
-                }
+            let Some((entry, value)) = frame.entries.next(self.view)? else {
+                self.frames.pop();
                 continue;
             };
             let component = key::parse_entry(&entry).ok_or_else(|| damaged::<FileId>(&entry))?;
@@ -131,34 +108,9 @@ impl<'v, 'p, V: View> Walk<'v, 'p, V> {
                 return Ok(None);
             }
             let inner = DirectoryId::from_bytes(&entry, &value)?;
-            frame.leave_behind(entry);
+            frame.entries.leave_behind(entry);
             self.enter(inner, Bound::Included(key::file_entry(inner, "")));
         }
         Ok(None)
-    }
-}
-
-impl Frame {
-    /// Reads the next batch; answers whether there is one.
-    fn read<V: View>(&mut self, view: &V) -> Result<bool, V::Error> {
-        let start = self.rest.as_ref().map(Vec::as_slice);
-        let end = key::entries_end(self.directory);
-        self.batch = view.scan(start, Bound::Excluded(&end), self.batch_size)?;
-        self.is_read = self.batch.len() < self.batch_size;
-        self.batch_size = (self.batch_size * 2).min(BATCH_MAX);
-        let Some((last, _)) = self.batch.last() else { return Ok(false) };
-        self.rest = Bound::Excluded(last.clone());
-        self.batch.reverse();
-        Ok(true)
-    }
-
-    /// Drops the batch, to read on behind `entry` later.
-    fn leave_behind(&mut self, entry: Vec<u8>) {
-        if !self.batch.is_empty() {
-            self.batch = Vec::new();
-            self.rest = Bound::Excluded(entry);
-            self.is_read = false;
-            self.batch_size = BATCH_FIRST;
-        }
     }
 }

@@ -9,7 +9,7 @@ use super::group::{GroupRecord, Holder};
 use super::key;
 use super::record::{FileRecord, FileState, damaged, read};
 use super::view::View;
-use crate::id::{ChunkId, ChunkIndex, NodeId};
+use crate::id::{ChunkId, NodeId};
 use crate::limit::REPAIR_PAGE_MAX;
 use crate::repair::{ChunkFacts, CopyFacts, GroupFacts, GroupPlace, Purpose};
 use std::ops::Bound;
@@ -63,7 +63,7 @@ pub fn group_facts<V: View>(view: &V, places: &[GroupPlace]) -> Result<Vec<Group
                 chunk: ChunkId { file: *file, index: chunk },
                 epoch: placement.epoch,
                 checksum: group.checksum(slot).ok_or_else(|| damaged::<GroupRecord>(&own))?,
-                length: chunk_length(&record, chunk),
+                length: record.chunk_length(chunk),
                 copies: copies(view, group.holders(), slot, &mut generations)?,
             });
         }
@@ -76,17 +76,6 @@ pub fn group_facts<V: View>(view: &V, places: &[GroupPlace]) -> Result<Vec<Group
         facts.push(GroupFacts { file: *file, group: *index, replication: record.replication, purpose, chunks });
     }
     Ok(facts)
-}
-
-/// The bytes of a known chunk.
-fn chunk_length(record: &FileRecord, chunk: ChunkIndex) -> u32 {
-    match &record.state {
-        FileState::Committed(committed) => record.chunk_size.chunk_length(committed.size, u64::from(chunk.0)),
-        FileState::Open(open) => {
-            open.short.filter(|short| short.index == chunk).map_or(record.chunk_size.bytes(), |short| short.length)
-        }
-        FileState::Replaced(_) | FileState::Deleted { .. } => record.chunk_size.bytes(),
-    }
 }
 
 /// The recorded copies of one chunk.

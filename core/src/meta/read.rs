@@ -1,14 +1,13 @@
 //! What can be asked of the state. Every answer is bounded, whatever the size of the namespace.
 
-use super::draft::settle;
-use super::draft::{Draft, Stop};
+use super::draft::{Draft, Stop, settle};
 use super::generation::Generations;
 use super::group::GroupRecord;
 use super::record::{ClusterRecord, Counters, FileRecord, NodeRecord, Record, damaged, group_count, read};
 use super::view::View;
 use super::{Allocation, CreatedUpload, key, report, tree, upload, version};
 use crate::id::{ClusterId, FileId, GroupIndex, NodeId};
-use crate::limit::{CHUNKS_PER_GROUP, LOCATE_PAGE_MAX, NODES_PAGE_MAX};
+use crate::limit::{CHUNKS_PER_GROUP, LOCATE_PAGE_MAX, NODES_PAGE_MAX, STATE_TIME_BEHIND_MAX_MS};
 use crate::refusal::Refusal;
 use crate::settings::{ClusterSettings, write_quorum};
 use crate::time::ClusterTime;
@@ -16,6 +15,7 @@ use crate::wire::metadata::{
     AllocateGroup, ChunkLocation, CreateFile, FileInfo, FileTarget, GroupHolder, GroupLocations, LocateGroups,
 };
 use std::ops::Bound;
+use std::time::Duration;
 
 /// Whether a request needs an entry, and with it a choice of nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,11 +211,14 @@ pub fn totals<V: View>(view: &V) -> Result<Totals, V::Error> {
     Ok(Totals { files, file_bytes, open_uploads, storage_nodes })
 }
 
-/// Whether something waits for time to go on, so that the leader has to send [`Command::Tick`](super::Command::Tick)
-/// entries where no others come: kept answers, open uploads, or replaced versions that can still be read.
-pub fn needs_ticks<V: View>(view: &V) -> Result<bool, V::Error> {
+/// Whether time has to go on in the state, so that the leader has to send [`Command::Tick`](super::Command::Tick)
+/// entries where no others come. Something may wait for it: kept answers, open uploads, or replaced versions that can
+/// still be read. And it is never far behind the leader's clock, so that requests which say when they were first tried
+/// are not taken for old ones.
+pub fn needs_ticks<V: View>(view: &V, now: ClusterTime) -> Result<bool, V::Error> {
     let counters = counters(view)?;
-    Ok(counters.requests > 0 || counters.open_uploads > 0 || counters.time < counters.graces_end)
+    let is_behind = now.since(counters.time) >= Duration::from_millis(STATE_TIME_BEHIND_MAX_MS);
+    Ok(is_behind || counters.requests > 0 || counters.open_uploads > 0 || counters.time < counters.graces_end)
 }
 
 fn counters<V: View>(view: &V) -> Result<Counters, V::Error> {

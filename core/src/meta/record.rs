@@ -257,6 +257,17 @@ impl FileRecord {
         }
     }
 
+    /// The bytes of a chunk that is known. Of a deleted file, whose size is forgotten, those of a whole chunk.
+    pub(super) fn chunk_length(&self, index: ChunkIndex) -> u32 {
+        let of_size = |size| self.chunk_size.chunk_length(size, u64::from(index.0));
+        match &self.state {
+            FileState::Open(open) => open.chunk_length(index, self.chunk_size),
+            FileState::Committed(committed) => of_size(committed.size),
+            FileState::Replaced(replaced) => of_size(replaced.size),
+            FileState::Deleted { .. } => self.chunk_size.bytes(),
+        }
+    }
+
     /// Its state, if it is visible.
     pub fn committed(&self) -> Option<&CommittedFile> {
         match &self.state {

@@ -23,6 +23,9 @@ pub fn delete<V: View>(draft: &mut Draft<'_, V>, delete: &DeleteFile) -> Result<
     let record: FileRecord = draft.get(&key::file(file))?.ok_or(Refusal::NotFound)?;
     let committed = record.committed().ok_or(Refusal::NotFound)?;
     let name = tree::name(&draft.state, committed.directory, &committed.component).map_err(Stop::Failed)?;
+    if delete.named.as_ref().is_some_and(|named| *named != name) {
+        return Err(Refusal::NotFound.into());
+    }
     let info = record.info(file, name, committed.size);
     tree::unlink(draft, committed.directory, &committed.component)?;
     draft.counters.files = draft.counters.files.saturating_sub(1);

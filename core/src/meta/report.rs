@@ -194,19 +194,14 @@ fn take_late<V: View>(draft: &mut Draft<'_, V>, reporter: NodeId, report: &LateR
     if !told.is_of_primary(&group, reporter) {
         return Ok(());
     }
+    let length = record.chunk_length(told.index);
     let taken = match &mut record.state {
-        FileState::Open(open) if told.is_known(&group) => {
-            told.merge(&mut group, open.chunk_length(told.index, record.chunk_size))
+        FileState::Open(_) | FileState::Committed(_) | FileState::Replaced(_) if told.is_known(&group) => {
+            told.merge(&mut group, length)
         }
         FileState::Open(open) if told.has_quorum(record.replication) => {
             open.progress = draft.counters.time;
             told.record(&mut group, open, record.chunk_size)
-        }
-        FileState::Committed(committed) if told.is_known(&group) => {
-            told.merge(&mut group, record.chunk_size.chunk_length(committed.size, u64::from(told.index.0)))
-        }
-        FileState::Replaced(replaced) if told.is_known(&group) => {
-            told.merge(&mut group, record.chunk_size.chunk_length(replaced.size, u64::from(told.index.0)))
         }
         FileState::Open(_) | FileState::Committed(_) | FileState::Deleted { .. } | FileState::Replaced(_) => {
             return Ok(());

@@ -164,7 +164,7 @@ fn try_locate<V: View>(view: &V, request: &LocateUpload) -> Result<Vec<OpenGroup
     let limit = (request.limit as usize).min(LOCATE_PAGE_MAX);
     (request.first.0..open.groups)
         .take(limit)
-        .map(|group| open_group(view, request.file, GroupIndex(group), &record, &open, &mut generations))
+        .map(|group| open_group(view, request.file, GroupIndex(group), &record, &mut generations))
         .collect::<Result<_, _>>()
         .map_err(Stop::Failed)
 }
@@ -174,7 +174,6 @@ fn open_group<V: View>(
     file: FileId,
     index: GroupIndex,
     record: &FileRecord,
-    open: &OpenFile,
     generations: &mut Generations,
 ) -> Result<OpenGroup, V::Error> {
     let own = key::group(file, index);
@@ -191,7 +190,7 @@ fn open_group<V: View>(
         let placement = group.placement_of(slot).ok_or_else(|| damaged::<GroupRecord>(&own))?;
         let checksum = group.checksum(slot).ok_or_else(|| damaged::<GroupRecord>(&own))?;
         let index = index.chunk(slot);
-        let length = open.chunk_length(index, record.chunk_size);
+        let length = record.chunk_length(index);
         chunks.push(RecordedChunk { index, epoch: placement.epoch, length, checksum });
     }
     Ok(OpenGroup { allocation: upload::allocation(index, &group, record.replication), chunks })

@@ -145,7 +145,11 @@ impl Machine {
     }
 
     pub fn delete_tried_at(&mut self, request: u128, target: FileTarget, tried: u64) -> Result<FileInfo, Refusal> {
-        let request = DeleteFile { request: RequestId(request), first_tried: ClusterTime(tried), target };
+        let (request, first_tried) = (RequestId(request), ClusterTime(tried));
+        self.delete_as(DeleteFile { request, first_tried, target, named: None })
+    }
+
+    pub fn delete_as(&mut self, request: DeleteFile) -> Result<FileInfo, Refusal> {
         match self.apply(Command::Delete { request })? {
             Outcome::Deleted(info) => Ok(info),
             other => panic!("{other:?}"),

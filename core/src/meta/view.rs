@@ -7,8 +7,11 @@ use crate::refusal::Refusal;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// Keys and values, in the order of the keys.
-pub type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+pub type Pairs = Vec<Pair>;
 
 /// The state as it can be read: one ordered map of byte strings.
 pub trait View {

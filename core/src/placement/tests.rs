@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 const GIB: u64 = 1 << 30;
 
 fn candidate(node: u64, available_gib: u64) -> Candidate {
-    Candidate { node: NodeId(node), available_bytes: available_gib * GIB, writes: 0, fresh: true }
+    Candidate { node: NodeId(node), available_bytes: available_gib * GIB, writes: 0, fresh: true, slow: false }
 }
 
 /// How often each node is chosen in `rounds` choices.
@@ -83,7 +83,11 @@ proptest! {
         let candidates: Vec<_> = nodes
             .iter()
             .map(|(node, available_bytes, writes, fresh)| Candidate {
-                node: NodeId(*node), available_bytes: *available_bytes, writes: *writes, fresh: *fresh,
+                node: NodeId(*node),
+                available_bytes: *available_bytes,
+                writes: *writes,
+                fresh: *fresh,
+                slow: node % 3 == 0,
             })
             .collect();
         let excluded: Vec<_> = excluded.into_iter().map(NodeId).collect();
@@ -103,4 +107,14 @@ proptest! {
             Err(_) => prop_assert!(distinct.len() < needed),
         }
     }
+}
+
+#[test]
+fn a_slow_node_gets_less_and_is_still_tried() {
+    let slow = Candidate { slow: true, ..candidate(1, 400) };
+    let all = [slow, candidate(2, 400), candidate(3, 400), candidate(4, 400)];
+    let first = |node: u64| (0..4000).filter(|seed| choose(&all, 1, 1, &[], *seed).unwrap() == [NodeId(node)]).count();
+    let (slow, quick) = (first(1), first(2));
+    assert!((100..250).contains(&slow), "a fortieth of the odds is its share: {slow} of 4000");
+    assert!(quick > 5 * slow, "{quick}");
 }

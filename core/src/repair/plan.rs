@@ -241,7 +241,7 @@ fn target(chunk: &ChunkFacts, situation: &Situation<'_>, leases: &Leases) -> Res
             && !leases.is_target(chunk.chunk, *node)
             && !leases.is_avoided(chunk.chunk, *node, situation.now);
         let writes = facts.writes.saturating_add(u32::try_from(busy.takes).unwrap_or(u32::MAX));
-        able.then_some((Candidate { node: *node, available_bytes, writes, fresh: true }, busy))
+        able.then_some((Candidate { node: *node, available_bytes, writes, fresh: true, slow: false }, busy))
     });
     let able: Vec<(Candidate, Busy)> = able.collect();
     if able.is_empty() {

@@ -96,7 +96,7 @@ pub const CLUSTER_SETTINGS: &[ClusterSetting] = &[
         min: 60_000,
         max: 30 * 24 * HOUR_MS,
         relation: None,
-        about: "how long an upload may stay open without progress",
+        about: "how long an upload may stay open without progress (not acted on yet)",
     },
 ];
 

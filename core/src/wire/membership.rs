@@ -7,6 +7,7 @@ use super::{NodeAddress, Request, Service};
 use crate::checksum::Digest;
 use crate::id::{BootId, ChunkId, ClusterId, Epoch, Incarnation, NodeId, StoreId};
 use crate::settings::ClusterSettings;
+use crate::slowness::SlowPeer;
 use crate::time::ClusterTime;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -52,6 +53,8 @@ pub struct Beat {
     pub receipts: Vec<Receipt>,
     /// Whether the node is about to stop: it gets no new work from now on.
     pub leaving: bool,
+    /// Peers that are slow for the node.
+    pub slow: Vec<SlowPeer>,
 }
 
 /// Copies of one chunk, told by its primary.

@@ -5,7 +5,7 @@ use super::membership::{Beat, Register};
 use super::metadata::{
     AllocateGroup, ChangeSettings, ClusterStatus, CommitFile, CreateFile, DeleteFile, DescribeNode, ListFiles,
     ListLevel, ListNodes, ListUploads, LocateGroups, LocateUpload, MoveName, NodeHistory, ResumeUpload, ShowSettings,
-    StatFile, WhoLeads,
+    ShowTime, StatFile, WhoLeads,
 };
 use super::{Request, Service};
 
@@ -36,6 +36,7 @@ const NAMES: &[(Service, u8, &str)] = &[
     named::<ShowSettings>("show_settings"),
     named::<ChangeSettings>("change_settings"),
     named::<NodeHistory>("node_history"),
+    named::<ShowTime>("show_time"),
     named::<Register>("register"),
     named::<Beat>("beat"),
     named::<ReadChunk>("read_chunk"),

@@ -67,6 +67,14 @@ impl Slot {
         Slot { to, class, inner, used: AtomicU64::new(0) }
     }
 
+    /// The round trip of the connection, if there is one.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        match &self.lock().state {
+            State::Connected { connection, .. } => Some(connection.rtt()),
+            State::Idle | State::Connecting(_) | State::BackingOff { .. } => None,
+        }
+    }
+
     /// The connection, which may have to be opened first.
     pub(super) async fn connection(
         self: &Arc<Self>,

@@ -4,7 +4,7 @@
 //! A file that fails is named, and the rest goes on. Nothing is ever written outside the chosen directory: names were
 //! checked when they were made and are checked again, and links in local directories are not followed.
 
-use super::Run;
+use super::{Done, Run};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json;
@@ -25,6 +25,7 @@ use std::pin::pin;
 #[derive(Debug, Default)]
 struct Total {
     done: u64,
+    there: u64,
     bytes: u64,
     failed: u64,
     exits: BTreeSet<Exit>,
@@ -74,7 +75,7 @@ impl Run<'_> {
                         note(format_args!("error: {}: {}", file.name, failure.message));
                     }
                     if arguments.json {
-                        self.tell(&file, path.as_deref(), outcome.as_ref().err())?;
+                        self.tell(&file, path.as_deref(), &outcome)?;
                     }
                 }
                 // Those that run go on to their end.
@@ -82,15 +83,19 @@ impl Run<'_> {
             }
         }
         if arguments.json {
-            let all = json::Downloads { done: total.done, failed: total.failed, bytes: total.bytes };
+            let all = total.told();
             print(format_args!("{}\n", json::line(&all)))?;
         }
+        let done = arguments.aim().word();
         if total.done > 0 {
-            shown.finish(&format!("{} {} files of", arguments.done(), total.done));
+            shown.finish(&format!("{done} {} files of", total.done));
+        }
+        if total.there > 0 && !arguments.quiet {
+            note(format_args!("{} files were here already and right", total.there));
         }
         match cut_short {
             Some(error) => Err(error.into()),
-            None => total.verdict(directory.shown(), arguments.done()),
+            None => total.verdict(directory.shown(), done),
         }
     }
 
@@ -101,7 +106,7 @@ impl Run<'_> {
         into: &Path,
         request: DownloadRequest,
         progress: &dyn Progress,
-    ) -> (FileInfo, Option<PathBuf>, Result<(), Failure>) {
+    ) -> (FileInfo, Option<PathBuf>, Result<Done, Failure>) {
         if self.arguments.verify_only {
             let outcome = self.verify(&file, request, progress).await;
             return (file, None, outcome);
@@ -121,9 +126,10 @@ impl Run<'_> {
 }
 
 impl Total {
-    fn add(&mut self, file: &FileInfo, outcome: &Result<(), Failure>) {
+    fn add(&mut self, file: &FileInfo, outcome: &Result<Done, Failure>) {
         match outcome {
-            Ok(()) => {
+            Ok(Done::There) => self.there += 1,
+            Ok(Done::Downloaded | Done::Verified) => {
                 self.done += 1;
                 self.bytes += file.size;
             }
@@ -134,9 +140,15 @@ impl Total {
         }
     }
 
+    /// For programs.
+    fn told(&self) -> json::Downloads {
+        json::Downloads { done: self.done, there: self.there, failed: self.failed, bytes: self.bytes }
+    }
+
     /// What the whole came to.
     fn verdict(&self, directory: &str, done: &str) -> Result<(), Failure> {
-        if self.done + self.failed == 0 {
+        let all = self.done + self.there + self.failed;
+        if all == 0 {
             return Err(Failure::new(Exit::NotFound, format_args!("there is no file below {directory}"))
                 .hint("see `list` for the names that exist, and --name for a single file"));
         }
@@ -147,7 +159,7 @@ impl Total {
             (Some(exit), 1) => *exit,
             _ => Exit::Failure,
         };
-        let message = format!("{} of {} files were not {done}", self.failed, self.done + self.failed);
+        let message = format!("{} of {all} files were not {done}", self.failed);
         Err(Failure::new(exit, message).hint("each is named above; the others are whole"))
     }
 }
@@ -269,6 +281,7 @@ mod tests {
     fn the_exit_code_is_that_of_the_failures_if_they_are_alike() {
         let total = |exits: &[Exit]| Total {
             done: 1,
+            there: 0,
             bytes: 0,
             failed: exits.len() as u64,
             exits: exits.iter().copied().collect(),

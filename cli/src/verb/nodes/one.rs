@@ -8,11 +8,11 @@ use crate::json;
 use crate::launcher::NodeName;
 use crate::moment;
 use dfs_client::{Client, ClusterNodes};
-use dfs_core::id::Role;
+use dfs_core::id::{NodeId, Role};
 use dfs_core::liveness::Transition;
-use dfs_core::time::ClusterTime;
+use dfs_core::slowness::SlowPeer;
 use dfs_core::unit::ByteCount;
-use dfs_core::wire::metadata::{MetadataNodeInfo, StorageNodeInfo};
+use dfs_core::wire::metadata::{MetadataNodeInfo, NodePast, StorageNodeInfo};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -26,9 +26,8 @@ enum Node {
     Metadata(MetadataNodeInfo),
     Storage {
         info: Box<StorageNodeInfo>,
-        /// Changes of its health that this leader has noted, oldest first, and the time that they are counted from.
-        history: Vec<Transition>,
-        now: ClusterTime,
+        /// Changes of its health that this leader has noted.
+        past: NodePast,
     },
 }
 
@@ -48,9 +47,20 @@ pub enum OneJson {
         known: json::StorageNode,
         writes: Option<u32>,
         reads: Option<u32>,
+        slow_for: Vec<SlowJson>,
         history: Vec<ChangeJson>,
         own: NodeJson,
     },
+}
+
+/// For which node it is slow, and what that has seen.
+#[derive(Serialize)]
+pub struct SlowJson {
+    node: u64,
+    copy_ms: u32,
+    usual_copy_ms: u32,
+    round_trip_ms: u32,
+    usual_round_trip_ms: u32,
 }
 
 /// One change of a storage node's health.
@@ -75,9 +85,8 @@ impl One {
             }
             _ => {
                 let info = nodes.storage.iter().find(|node| node.address.node == name.node).ok_or_else(unknown)?;
-                let history = client.node_history(name.node).await?;
-                let now = client.who_leads().await?.cluster_time;
-                (Node::Storage { info: Box::new(info.clone()), history, now }, info.address.address)
+                let past = client.node_history(name.node).await?;
+                (Node::Storage { info: Box::new(info.clone()), past }, info.address.address)
             }
         };
         let told = actors::ask(client, name.to_string(), address, name.role).await;
@@ -95,7 +104,7 @@ impl One {
                 lines.push(("state", format!("{role} in term {}{silent}", info.term)));
                 lines.push(("log", format!("has entry {}", known(info.matched))));
             }
-            Node::Storage { info, history, now } => storage_lines(&mut lines, &self.told.name, info, history, *now),
+            Node::Storage { info, past } => storage_lines(&mut lines, &self.told.name, info, past),
         }
         own_lines(&mut lines, &self.told);
         lines.iter().map(|(word, text)| format!("{word:<10} {text}\n")).collect()
@@ -106,14 +115,25 @@ impl One {
         let own = NodeJson::of(&self.told);
         match &self.node {
             Node::Metadata(info) => OneJson::Metadata { known: json::MetadataNode::of(info), own },
-            Node::Storage { info, history, .. } => OneJson::Storage {
+            Node::Storage { info, past } => OneJson::Storage {
                 known: json::StorageNode::of(info),
                 writes: info.load.map(|load| load.writes),
                 reads: info.load.map(|load| load.reads),
-                history: history.iter().map(change_json).collect(),
+                slow_for: info.slow_for.iter().map(slow_json).collect(),
+                history: past.changes.iter().map(change_json).collect(),
                 own,
             },
         }
+    }
+}
+
+fn slow_json((by, seen): &(NodeId, SlowPeer)) -> SlowJson {
+    SlowJson {
+        node: by.0,
+        copy_ms: seen.times.copy_ms,
+        usual_copy_ms: seen.usual.copy_ms,
+        round_trip_ms: seen.times.round_trip_ms,
+        usual_round_trip_ms: seen.usual.round_trip_ms,
     }
 }
 
@@ -128,7 +148,7 @@ fn change_json(change: &Transition) -> ChangeJson {
 
 type Lines = Vec<(&'static str, String)>;
 
-fn storage_lines(lines: &mut Lines, name: &str, info: &StorageNodeInfo, history: &[Transition], now: ClusterTime) {
+fn storage_lines(lines: &mut Lines, name: &str, info: &StorageNodeInfo, past: &NodePast) {
     lines.push(("node", format!("{name} at {}", info.address.address)));
     lines.push(("state", format!("{}; last beat {}", json::state(info.health), ago(info.silent_ms))));
     lines.push(("store", format!("{}, incarnation {}", info.store, info.incarnation)));
@@ -143,10 +163,20 @@ fn storage_lines(lines: &mut Lines, name: &str, info: &StorageNodeInfo, history:
         }
         None => lines.push(("holds", "not known: this leader has had no beat of it".to_owned())),
     }
+    let (believed, mut word) = (if info.slow { "; it gets less work" } else { "" }, "slow");
+    for (by, seen) in &info.slow_for {
+        let by = NodeName { role: Role::Storage, node: *by };
+        let (times, usual) = (seen.times, seen.usual);
+        let copy = format!("{} ms for a copy ({} ms usual)", times.copy_ms, usual.copy_ms);
+        let trip = format!("{} ms there and back ({} ms usual)", times.round_trip_ms, usual.round_trip_ms);
+        lines.push((word, format!("for {by}: {copy}, {trip}{believed}")));
+        word = "";
+    }
     let mut word = "history";
-    for change in history.iter().rev() {
+    for change in past.changes.iter().rev() {
         let (from, to) = (json::state(change.from), json::state(change.to));
-        lines.push((word, format!("{} ago: {from} to {to}: {}", moment::span(now.since(change.at)), change.cause)));
+        lines
+            .push((word, format!("{} ago: {from} to {to}: {}", moment::span(past.now.since(change.at)), change.cause)));
         word = "";
     }
 }
@@ -177,33 +207,43 @@ fn own_lines(lines: &mut Lines, told: &Told) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dfs_core::id::{Incarnation, NodeId, StoreId};
+    use dfs_core::id::{Incarnation, StoreId};
     use dfs_core::liveness::Cause;
+    use dfs_core::slowness::PeerTimes;
+    use dfs_core::time::ClusterTime;
     use dfs_core::wire::NodeAddress;
     use dfs_core::wire::metadata::Health;
 
     #[test]
     fn a_node_that_is_gone_is_shown_with_the_evidence_and_nothing_invented() {
-        let info = StorageNodeInfo {
+        let mut info = StorageNodeInfo {
             address: NodeAddress { node: NodeId(2), address: "127.0.0.1:7102".parse().unwrap() },
             incarnation: Incarnation(4),
             store: StoreId(1),
             health: Health::Dead,
             silent_ms: Some(61_000),
             load: None,
+            slow_for: Vec::new(),
+            slow: false,
         };
         let change = |at, from, to, cause| Transition { at: ClusterTime(at), from, to, cause };
-        let history = vec![
+        let changes = vec![
             change(1_000, Health::Unknown, Health::Alive, Cause::Beat { incarnation: Incarnation(4) }),
             change(60_000, Health::Suspect, Health::Dead, Cause::Silence { silent_ms: 30_000 }),
         ];
-        let node = Node::Storage { info: Box::new(info), history, now: ClusterTime(91_000) };
+        let times = PeerTimes { copy_ms: 420, round_trip_ms: 1 };
+        let usual = PeerTimes { copy_ms: 9, round_trip_ms: 1 };
+        info.slow_for = vec![(NodeId(5), SlowPeer { node: NodeId(2), times, usual })];
+        let past = NodePast { now: ClusterTime(91_000), changes };
+        let node = Node::Storage { info: Box::new(info), past };
         let told =
             Told { name: "storage-2".to_owned(), description: Err("the peer did not answer in time".to_owned()) };
         let one = One { node, told };
         let screen = one.screen();
         assert!(screen.contains("state      dead; last beat 1 min 1 s ago\n"), "{screen}");
         assert!(screen.contains("holds      not known"), "{screen}");
+        let slow = "slow       for storage-5: 420 ms for a copy (9 ms usual), 1 ms there and back (1 ms usual)\n";
+        assert!(screen.contains(slow), "{screen}");
         assert!(screen.contains("history    31.0 s ago: suspect to dead: silent for 30000 ms\n"), "{screen}");
         assert!(screen.contains("           1 min 30 s ago: unknown to alive: it beats (incarnation 4)\n"), "{screen}");
         assert!(screen.contains("itself     does not answer: the peer did not answer"), "{screen}");

@@ -137,7 +137,7 @@ fn command(step: &Step, model: &Model, log: &[Entry]) -> Command {
             let id = model.visible.get(NAMES[*name]).map_or(FileId(77), |(file, _)| *file);
             let target = if *by_id { FileTarget::Id(id) } else { by_name(NAMES[*name]) };
             let (request, first_tried) = (RequestId((*request).into()), ClusterTime(model.now));
-            Command::Delete { request: DeleteFile { request, first_tried, target } }
+            Command::Delete { request: DeleteFile { request, first_tried, target, named: None } }
         }
         Step::Move { request, from, to } => {
             let (request, first_tried) = (RequestId((*request).into()), ClusterTime(model.now));

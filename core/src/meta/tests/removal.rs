@@ -2,7 +2,10 @@
 
 use super::super::record::{Counters, Record};
 use super::*;
-use crate::limit::{REQUEST_KEPT_MS, REQUESTS_EXPIRED_PER_ENTRY_MAX, REQUESTS_KEPT_BYTES_MAX, REQUESTS_KEPT_MAX};
+use crate::limit::{
+    CLUSTER_TIME_KEPT_MS, REQUEST_KEPT_MS, REQUESTS_EXPIRED_PER_ENTRY_MAX, REQUESTS_KEPT_BYTES_MAX, REQUESTS_KEPT_MAX,
+    STATE_TIME_BEHIND_MAX_MS,
+};
 
 /// The keys of kept answers.
 fn kept(machine: &Machine) -> usize {
@@ -77,7 +80,7 @@ fn old_answers_go_a_few_with_every_entry() {
         machine.delete(request as u128, by_name("a")).unwrap();
     }
     assert_eq!(kept(&machine), count);
-    assert!(needs_ticks(&machine.state).unwrap());
+    assert!(needs_ticks(&machine.state, ClusterTime(machine.now)).unwrap());
     // All but the last two are over.
     machine.now += REQUEST_KEPT_MS - 1;
     machine.apply(Command::Tick).unwrap();
@@ -97,7 +100,7 @@ fn a_refused_entry_lets_old_answers_go_too() {
     machine.now += REQUEST_KEPT_MS + 1;
     assert_eq!(machine.delete(2, by_name("a")), Err(Refusal::NotFound));
     assert_eq!(kept(&machine), 0);
-    assert!(!needs_ticks(&machine.state).unwrap());
+    assert!(!needs_ticks(&machine.state, ClusterTime(machine.now)).unwrap());
 }
 
 #[test]
@@ -152,4 +155,34 @@ fn time_never_goes_back() {
     machine.now = 20;
     machine.apply(Command::Tick).unwrap();
     assert_eq!(time(&machine.state).unwrap(), ClusterTime(50));
+}
+
+#[test]
+fn time_in_the_state_is_never_far_behind_the_leaders_clock() {
+    let mut machine = Machine::with_nodes(3);
+    machine.upload("a", 1);
+    let behind = |machine: &Machine, by| needs_ticks(&machine.state, ClusterTime(machine.now + by)).unwrap();
+    assert!(!behind(&machine, STATE_TIME_BEHIND_MAX_MS - 1), "nothing waits for it");
+    assert!(behind(&machine, STATE_TIME_BEHIND_MAX_MS));
+    // Whoever was told the time of the state before its next tick is not taken for somebody who asks again.
+    let tried = machine.now;
+    machine.now += STATE_TIME_BEHIND_MAX_MS + CLUSTER_TIME_KEPT_MS;
+    assert!(machine.delete_tried_at(1, by_name("a"), tried).is_ok());
+}
+
+#[test]
+fn a_file_that_has_another_name_by_now_is_not_deleted_under_the_old_one() {
+    let mut machine = Machine::with_nodes(3);
+    let info = machine.upload("inbox/a", 1);
+    let delete = |request, named: &str| DeleteFile {
+        request: RequestId(request),
+        first_tried: ClusterTime(0),
+        target: FileTarget::Id(info.file),
+        named: Some(name(named)),
+    };
+    machine.rename(1, "inbox", "archive").unwrap();
+    assert_eq!(machine.delete_as(delete(2, "inbox/a")), Err(Refusal::NotFound));
+    assert!(machine.stat("archive/a").is_ok());
+    assert_eq!(machine.delete_as(delete(3, "archive/a")).unwrap().file, info.file);
+    assert_eq!(machine.stat("archive/a"), Err(Refusal::NotFound));
 }

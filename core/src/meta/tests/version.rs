@@ -41,7 +41,7 @@ fn a_replaced_version_stays_readable_by_its_id_until_its_grace_ends() {
     assert_eq!(by_id(&machine, old.file), Ok(old.clone()), "its directory has gone, its name is still told");
     assert_eq!(machine.locate(old.file), groups);
     assert_eq!(machine.delete(2, FileTarget::Id(old.file)), Err(Refusal::NotFound), "it has no name to take away");
-    assert!(needs_ticks(&machine.state).unwrap());
+    assert!(needs_ticks(&machine.state, ClusterTime(machine.now)).unwrap());
     machine.now += 1;
     machine.apply(Command::Tick).unwrap();
     assert_eq!(by_id(&machine, old.file), Err(Refusal::NotFound));
@@ -53,13 +53,13 @@ fn a_replaced_version_stays_readable_by_its_id_until_its_grace_ends() {
 fn time_goes_on_while_a_grace_lasts() {
     let mut machine = Machine::with_nodes(3);
     machine.upload("a", 0);
-    assert!(!needs_ticks(&machine.state).unwrap());
+    assert!(!needs_ticks(&machine.state, ClusterTime(machine.now)).unwrap());
     let new = machine.open_over(1, "a");
     commit(&mut machine, new, 1).unwrap();
-    assert!(needs_ticks(&machine.state).unwrap());
+    assert!(needs_ticks(&machine.state, ClusterTime(machine.now)).unwrap());
     machine.now += VERSION_GRACE_MS;
     machine.apply(Command::Tick).unwrap();
-    assert!(!needs_ticks(&machine.state).unwrap());
+    assert!(!needs_ticks(&machine.state, ClusterTime(machine.now)).unwrap());
 }
 
 #[test]

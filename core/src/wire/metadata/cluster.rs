@@ -4,6 +4,7 @@ use crate::id::{ClusterId, Incarnation, NodeId, RequestId, Role, StoreId};
 use crate::liveness::Transition;
 use crate::repair::RepairSummary;
 use crate::settings::{ClusterSettings, SettingChange};
+use crate::slowness::SlowPeer;
 use crate::time::ClusterTime;
 use crate::wire::{NodeAddress, Request, Service};
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,10 @@ pub struct StorageNodeInfo {
     pub silent_ms: Option<u64>,
     /// Its load, as its last beat told.
     pub load: Option<StorageLoad>,
+    /// The nodes for which it is slow, with what they told.
+    pub slow_for: Vec<(NodeId, SlowPeer)>,
+    /// Whether the leader believes them, and gives it less work.
+    pub slow: bool,
 }
 
 /// What a storage node tells of its store with every beat.
@@ -119,6 +124,15 @@ pub struct StorageLoad {
 pub struct NodeHistory {
     /// The node.
     pub node: NodeId,
+}
+
+/// How the health of a storage node has changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePast {
+    /// The leader's time now, by which the changes are dated.
+    pub now: ClusterTime,
+    /// The changes, oldest first.
+    pub changes: Vec<Transition>,
 }
 
 /// Asks the leader how the cluster is, on one screen.
@@ -168,6 +182,11 @@ pub struct ClusterSummary {
     pub repair: RepairSummary,
 }
 
+/// Asks the leader for cluster time as the state has it, which is at most a few minutes behind the leader's clock and
+/// never ahead of a later leader's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShowTime {}
+
 /// Asks the leader for the settings of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShowSettings {}
@@ -178,7 +197,7 @@ pub struct ShowSettings {}
 pub struct ChangeSettings {
     /// Drawn for this change, and the same for its retries.
     pub request: RequestId,
-    /// Cluster time when it was first tried.
+    /// The cluster time of the first try, or a little before it, from [`ShowTime`].
     pub first_tried: ClusterTime,
     /// The new values, at least one and each setting at most once.
     pub changes: Vec<SettingChange>,
@@ -277,7 +296,13 @@ impl Request for ChangeSettings {
 impl Request for NodeHistory {
     const SERVICE: Service = Service::Namespace;
     const METHOD: u8 = 18;
-    type Reply = Vec<Transition>;
+    type Reply = NodePast;
+}
+
+impl Request for ShowTime {
+    const SERVICE: Service = Service::Namespace;
+    const METHOD: u8 = 19;
+    type Reply = ClusterTime;
 }
 
 impl Request for DescribeNode {

@@ -120,10 +120,12 @@ pub struct GroupHolder {
 pub struct DeleteFile {
     /// Drawn by the client for this deletion; a retry carries the same.
     pub request: RequestId,
-    /// The cluster time of the first try, from [`WhoLeads`](super::WhoLeads).
+    /// The cluster time of the first try, or a little before it, from [`ShowTime`](super::ShowTime).
     pub first_tried: ClusterTime,
     /// What to delete.
     pub target: FileTarget,
+    /// If given, it is deleted only while this is its name.
+    pub named: Option<FileName>,
 }
 
 /// Moves a file, or a directory with all below it, to another name.
@@ -131,7 +133,7 @@ pub struct DeleteFile {
 pub struct MoveName {
     /// Drawn by the client for this move; a retry carries the same.
     pub request: RequestId,
-    /// The cluster time of the first try, from [`WhoLeads`](super::WhoLeads).
+    /// The cluster time of the first try, or a little before it, from [`ShowTime`](super::ShowTime).
     pub first_tried: ClusterTime,
     /// The file or directory.
     pub from: FileName,

@@ -7,6 +7,7 @@ pub(super) fn all() -> Vec<Story> {
         listing(),
         name_taken(),
         deletion(),
+        after_an_idle_while(),
         overwritten(),
         overtaken(),
         overwritten_in_trouble(),
@@ -63,6 +64,19 @@ fn deletion() -> Story {
         .expect_readable("a")
         .expect_readable("a")
         .by_another()
+}
+
+fn after_an_idle_while() -> Story {
+    story("after-an-idle-while", "What is asked for the first time is never taken for something old (10, 11).", 1, 3)
+        .upload("a", kib(100))
+        .upload("b", kib(100))
+        .wait(seconds(1000))
+        .delete("a")
+        .by_another()
+        .expect_missing("a")
+        .rename("b", "c")
+        .by_another()
+        .expect_readable("c")
 }
 
 fn overwritten() -> Story {

@@ -11,7 +11,7 @@ use dfs_core::wire::membership::{Beat, Register};
 use dfs_core::wire::metadata::{
     AllocateGroup, ChangeSettings, ClusterStatus, CommitFile, CreateFile, DeleteFile, DescribeNode, ListFiles,
     ListLevel, ListNodes, ListUploads, LocateGroups, LocateUpload, MoveName, NodeHistory, ResumeUpload, ShowSettings,
-    StatFile, StorageLoad, WhoLeads,
+    ShowTime, StatFile, StorageLoad, WhoLeads,
 };
 use dfs_core::wire::method::{self, method_name};
 use dfs_core::wire::{Request, Service};
@@ -87,6 +87,7 @@ fn rules() -> Vec<Rule> {
         rule::<ListNodes>(CLIENTS),
         rule::<ClusterStatus>(CLIENTS),
         rule::<ShowSettings>(CLIENTS),
+        rule::<ShowTime>(CLIENTS),
         rule::<ChangeSettings>(CLIENTS),
         rule::<NodeHistory>(CLIENTS),
         rule::<Register>(STORAGE),

@@ -3,22 +3,27 @@
 //! *Owns* the life of the chunk store's engine. *Receives* admitted requests for [`Service::Chunks`] and
 //! [`Service::Replicas`], and the news that the store failed. *Asks* nobody. *Supervised by* the storage tree; a store
 //! that failed fails the actor again at every restart, so the tree gives up and the node leaves with the reason.
-//! *Bounds*: separate permits for reads, for writes as a primary and for writes as a replica.
+//! *Bounds*: separate permits for reads, for writes as a primary and for writes as a replica; of the first two, one client
+//! has a share.
 
 use crate::chunk_store::ChunkStore;
 use crate::listener::{Admitted, Route};
 use crate::meter::Meter;
 use crate::seat::Seat;
+use crate::share::Shares;
 use crate::transfer::{Transfers, held, primary_write, read, replica_write};
 use dfs_core::id::Role;
-use dfs_core::limit::{PRIMARY_WRITES_MAX, REPLICA_WRITES_MAX, STORE_READS_MAX};
+use dfs_core::limit::{
+    PRIMARY_WRITES_MAX, PRIMARY_WRITES_PER_CLIENT_MAX, REPLICA_WRITES_MAX, STORE_READS_MAX, STORE_READS_PER_CLIENT_MAX,
+};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::chunk::{HeldChunks, ReadChunk, WriteChunk, WriteReplica};
 use dfs_core::wire::{Request, Service};
+use dfs_transport::identity::PeerIdentity;
 use dfs_transport::world::OwnedTask;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::sync::Arc;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
 /// What the actor is told.
@@ -33,22 +38,44 @@ pub enum ChunkStoreMessage {
 #[must_use]
 pub fn routes(seat: &Seat<ChunkStoreMessage>) -> Vec<Route> {
     let transfers = STORE_READS_MAX + PRIMARY_WRITES_MAX;
+    let of_one_client = STORE_READS_PER_CLIENT_MAX + PRIMARY_WRITES_PER_CLIENT_MAX;
     let (anyone, peers): (&[Role], &[Role]) = (&[Role::Client, Role::Storage], &[Role::Storage]);
     let route = |service, roles, permits| {
         Route::new(service, "ChunkStoreActor", roles, permits, seat, ChunkStoreMessage::Serve)
     };
-    vec![route(Service::Chunks, anyone, 4 * transfers), route(Service::Replicas, peers, 2 * REPLICA_WRITES_MAX)]
+    vec![
+        route(Service::Chunks, anyone, 4 * transfers).shared(4 * of_one_client),
+        route(Service::Replicas, peers, 2 * REPLICA_WRITES_MAX),
+    ]
 }
 
 /// Admits transfers, and shows its permits on the meter of its node.
 pub struct ChunkStoreActor(pub Meter);
 
+/// Permits for one kind of transfer.
+struct Pool {
+    permits: Arc<Semaphore>,
+    shares: Shares,
+}
+
+impl Pool {
+    /// Waits for a permit. A client that holds its share waits for itself alone, outside of the queue of all.
+    async fn permit(&self, peer: &PeerIdentity) -> (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit) {
+        const OPEN: &str = "pools are never closed";
+        let share = match self.shares.of(peer) {
+            Some(share) => Some(share.acquire_owned().await.expect(OPEN)),
+            None => None,
+        };
+        (share, self.permits.clone().acquire_owned().await.expect(OPEN))
+    }
+}
+
 /// What the actor keeps.
 pub struct ChunkStoreState {
     transfers: Transfers,
-    reads: Arc<Semaphore>,
-    primary_writes: Arc<Semaphore>,
-    replica_writes: Arc<Semaphore>,
+    reads: Arc<Pool>,
+    primary_writes: Arc<Pool>,
+    replica_writes: Arc<Pool>,
     #[allow(dead_code, reason = "held: the watch ends with the actor")]
     watch: OwnedTask<()>,
 }
@@ -61,7 +88,7 @@ impl ChunkStoreState {
     /// Starts the transfer that was asked for. It waits for its permit no longer than its deadline.
     fn serve(&self, admitted: Admitted) {
         let (service, method) = (admitted.inbound().service, admitted.inbound().method);
-        let permits = match (service, method) {
+        let pool = match (service, method) {
             (Service::Chunks, ReadChunk::METHOD | HeldChunks::METHOD) => &self.reads,
             (Service::Chunks, WriteChunk::METHOD) => &self.primary_writes,
             (Service::Replicas, WriteReplica::METHOD) => &self.replica_writes,
@@ -71,14 +98,16 @@ impl ChunkStoreState {
                 });
             }
         };
-        let (transfers, permits) = (self.transfers.clone(), permits.clone());
+        let (transfers, pool) = (self.transfers.clone(), pool.clone());
         if (service, method) == (Service::Chunks, WriteChunk::METHOD) {
             // Its writer is told that it waits.
-            return admitted
-                .serve(&self.transfers.scope, move |inbound| primary_write::serve(transfers, permits, inbound));
+            return admitted.serve(&self.transfers.scope, move |inbound| async move {
+                let peer = inbound.peer.clone();
+                primary_write::serve(transfers, pool.permit(&peer), inbound).await;
+            });
         }
         admitted.serve(&self.transfers.scope, move |inbound| async move {
-            let Ok(Ok(_permit)) = timeout_at(inbound.deadline, permits.acquire_owned()).await else {
+            let Ok(_permit) = timeout_at(inbound.deadline, pool.permit(&inbound.peer)).await else {
                 return drop(inbound.exchange.refuse(Refusal::Overloaded).await);
             };
             match (service, method) {
@@ -106,16 +135,16 @@ impl Actor for ChunkStoreActor {
             store.failed().await;
             let _ = me.send_message(ChunkStoreMessage::Failed);
         });
-        let pool = |name, limit| {
+        let pool = |name, limit, each| {
             let permits = Arc::new(Semaphore::new(limit));
             self.0.watch_pool(name, &permits, limit);
-            permits
+            Arc::new(Pool { permits, shares: Shares::new(each) })
         };
         Ok(ChunkStoreState {
             transfers,
-            reads: pool("chunk_reads", STORE_READS_MAX),
-            primary_writes: pool("primary_writes", PRIMARY_WRITES_MAX),
-            replica_writes: pool("replica_writes", REPLICA_WRITES_MAX),
+            reads: pool("chunk_reads", STORE_READS_MAX, STORE_READS_PER_CLIENT_MAX),
+            primary_writes: pool("primary_writes", PRIMARY_WRITES_MAX, PRIMARY_WRITES_PER_CLIENT_MAX),
+            replica_writes: pool("replica_writes", REPLICA_WRITES_MAX, REPLICA_WRITES_MAX),
             watch: watch.owned(),
         })
     }

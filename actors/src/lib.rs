@@ -19,5 +19,6 @@ pub mod raft_actor;
 pub mod repair_scheduler;
 pub mod replicator;
 pub mod seat;
+pub mod share;
 pub mod supervisor;
 pub mod transfer;

@@ -3,7 +3,8 @@
 //! *Owns* the endpoint's accept loop and the routes from services to seats. *Receives* [`ListenerMessage::Serve`] for
 //! requests about the node itself. *Asks* nobody. *Supervised by* the node's tree, started last, so that nothing is
 //! let in before those who serve it sit. *Bounds*: each route has permits; a request without one is refused as
-//! overloaded before it reaches a mailbox, so that no mailbox grows with what peers send.
+//! overloaded before it reaches a mailbox, so that no mailbox grows with what peers send. Of a route's permits, one client
+//! has a share ([`Shares`]), so that it cannot keep others out.
 //!
 //! Each request is counted with how it ends and how long it takes ([`Meter`]).
 //!
@@ -12,6 +13,7 @@
 
 use crate::meter::{Measured, Meter};
 use crate::seat::Seat;
+use crate::share::Shares;
 use dfs_core::id::Role;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::Service;
@@ -26,10 +28,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tracing::Instrument;
 
-/// A request that was let in. Its permit is given back when it is dropped.
+/// What a request holds while it is inside.
+struct Permits {
+    _route: OwnedSemaphorePermit,
+    _share: Option<OwnedSemaphorePermit>,
+    _gate: Option<OwnedSemaphorePermit>,
+}
+
+/// A request that was let in. Its permits are given back when it is dropped.
 pub struct Admitted {
     inbound: Box<Inbound>,
-    permit: (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>),
+    permits: Permits,
     measured: Measured,
     span: tracing::Span,
 }
@@ -41,17 +50,17 @@ impl Admitted {
         &self.inbound
     }
 
-    /// Serves the request in a task of `scope`. The task holds the permit, and what it logs carries the actor and the
+    /// Serves the request in a task of `scope`. The task holds the permits, and what it logs carries the actor and the
     /// request's id.
     pub fn serve<F>(self, scope: &Scope, serve: impl FnOnce(Inbound) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Admitted { inbound, permit, measured, span } = self;
+        let Admitted { inbound, permits, measured, span } = self;
         // On the heap once, instead of moved again and again on its way into the task.
         let work = Box::pin(serve(*inbound));
         let work = async move {
-            let _held = (permit, measured);
+            let _held = (permits, measured);
             work.await;
         };
         scope.spawn(work.instrument(span));
@@ -107,6 +116,7 @@ pub struct Route {
     roles: &'static [Role],
     permits: Arc<Semaphore>,
     permits_max: usize,
+    shares: Shares,
     is_vacant: Box<dyn Fn() -> bool + Send + Sync>,
     deliver: Deliver,
 }
@@ -128,9 +138,16 @@ impl Route {
             roles,
             permits: Arc::new(Semaphore::new(permits)),
             permits_max: permits,
+            shares: Shares::new(permits),
             is_vacant: Box::new(move || vacant.is_vacant()),
             deliver: Box::new(move |admitted| seat.cast(wrap(admitted)).is_ok()),
         }
+    }
+
+    /// The same, of whose permits one client holds at most `each`.
+    #[must_use]
+    pub fn shared(self, each: usize) -> Route {
+        Route { shares: Shares::new(each), ..self }
     }
 }
 
@@ -146,35 +163,34 @@ struct Router {
 
 impl Router {
     /// Whether a request may enter, and by which way.
-    fn admit(
-        &self,
-        inbound: &Inbound,
-    ) -> Result<(&Route, (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>)), Refusal> {
+    fn admit(&self, inbound: &Inbound) -> Result<(&Route, Permits), TurnedAway> {
         let route = self.routes.iter().find(|route| route.service == inbound.service).ok_or(Refusal::UnknownMethod)?;
         if !route.roles.contains(&inbound.peer.role) {
-            return Err(Refusal::NotPermitted);
+            return Err(Refusal::NotPermitted.into());
         }
         if (route.is_vacant)() {
-            return Err(Refusal::Unavailable);
+            return Err(Refusal::Unavailable.into());
         }
-        let inside = self.gate.enter(inbound.service)?;
+        let gate = self.gate.enter(inbound.service)?;
+        let share = route.shares.of(&inbound.peer).map(Semaphore::try_acquire_owned).transpose();
+        let share = share.map_err(|_| TurnedAway { refusal: Refusal::Overloaded, reason: "client_share" })?;
         let permit = route.permits.clone().try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
-        Ok((route, (permit, inside)))
+        Ok((route, Permits { _route: permit, _share: share, _gate: gate }))
     }
 }
 
 impl Dispatch for Router {
     fn dispatch(&self, mut inbound: Inbound) {
         match self.admit(&inbound) {
-            Ok((route, permit)) => {
+            Ok((route, permits)) => {
                 let request = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
                 let span = tracing::info_span!("serve", actor = route.actor, request, peer = %inbound.peer);
                 let measured = self.meter.begin(inbound.service, inbound.method, inbound.exchange.probe());
                 // If the actor ended just now, the request is dropped, and its stream reset.
-                let _ = (route.deliver)(Admitted { inbound: Box::new(inbound), permit, measured, span });
+                let _ = (route.deliver)(Admitted { inbound: Box::new(inbound), permits, measured, span });
             }
-            Err(refusal) => {
-                self.meter.turned_away(inbound.service, reason(&refusal));
+            Err(TurnedAway { refusal, reason }) => {
+                self.meter.turned_away(inbound.service, reason);
                 tracing::debug!(peer = %inbound.peer, service = ?inbound.service, %refusal, "request refused");
                 self.scope.spawn(inbound.exchange.refuse(refusal));
             }
@@ -182,14 +198,23 @@ impl Dispatch for Router {
     }
 }
 
-/// Why a request is not let in, in a word.
-fn reason(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::NotPermitted => "not_permitted",
-        Refusal::Overloaded => "overloaded",
-        Refusal::Unavailable => "actor_restarting",
-        Refusal::Stopping => "stopping",
-        _ => "unknown_service",
+/// A request that is not let in.
+struct TurnedAway {
+    refusal: Refusal,
+    /// Why, in a word.
+    reason: &'static str,
+}
+
+impl From<Refusal> for TurnedAway {
+    fn from(refusal: Refusal) -> TurnedAway {
+        let reason = match refusal {
+            Refusal::NotPermitted => "not_permitted",
+            Refusal::Overloaded => "overloaded",
+            Refusal::Unavailable => "actor_restarting",
+            Refusal::Stopping => "stopping",
+            _ => "unknown_service",
+        };
+        TurnedAway { refusal, reason }
     }
 }
 

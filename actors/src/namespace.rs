@@ -2,7 +2,8 @@
 //!
 //! *Owns* nothing but its handles: the state is the Raft engine's. *Receives* admitted requests for
 //! [`Service::Namespace`]. *Asks*, in one task per request, the engine and the `NodeWatcher`. *Supervised by* the
-//! metadata tree, after the watcher. *Bounds*: [`METADATA_REQUESTS_MAX`] requests at once; every answer is a page.
+//! metadata tree, after the watcher. *Bounds*: [`METADATA_REQUESTS_MAX`] requests at once, of one client
+//! [`METADATA_REQUESTS_PER_CLIENT_MAX`]; every answer is a page.
 //!
 //! Reads go behind a read-index barrier (Raft, section 6.4 of Ongaro's dissertation), so that they are linearizable.
 //! Writes choose their nodes here, because liveness is in the leader's memory only, and are decided when they are
@@ -18,7 +19,7 @@ use crate::raft::RaftHandle;
 use crate::repair_scheduler::RepairHandle;
 use crate::seat::Seat;
 use dfs_core::id::Role;
-use dfs_core::limit::METADATA_REQUESTS_MAX;
+use dfs_core::limit::{METADATA_REQUESTS_MAX, METADATA_REQUESTS_PER_CLIENT_MAX};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::metadata::{
     AllocateGroup, ChangeSettings, ClusterStatus, CommitFile, CreateFile, DeleteFile, ListFiles, ListLevel, ListNodes,
@@ -42,6 +43,7 @@ pub enum NamespaceMessage {
 pub fn route(seat: &Seat<NamespaceMessage>) -> Route {
     let roles = &[Role::Client, Role::Metadata];
     Route::new(Service::Namespace, "NamespaceActor", roles, METADATA_REQUESTS_MAX, seat, NamespaceMessage::Serve)
+        .shared(METADATA_REQUESTS_PER_CLIENT_MAX)
 }
 
 /// Admits requests about files.

@@ -162,8 +162,14 @@ pub const CATCH_UPS_MAX: usize = 4;
 pub const LATE_REPORTS_KEPT_MAX: usize = 65_536;
 /// Chunk reads that a storage node serves at once at most.
 pub const STORE_READS_MAX: usize = 64;
+/// Of them, those of one client at most; further ones of it wait.
+pub const STORE_READS_PER_CLIENT_MAX: usize = 48;
+/// Of the chunks that a storage node takes in as their primary, those of one client at most; further ones of it wait.
+pub const PRIMARY_WRITES_PER_CLIENT_MAX: usize = 24;
 /// Client requests that a metadata node works on at once at most; further ones are refused as overloaded.
 pub const METADATA_REQUESTS_MAX: usize = 1024;
+/// Of them, those of one client at most; further ones of it are refused as overloaded.
+pub const METADATA_REQUESTS_PER_CLIENT_MAX: usize = 256;
 
 /// How long one attempt at a metadata node lasts at most.
 pub const METADATA_ATTEMPT_MS: u64 = 500;
@@ -204,6 +210,9 @@ const _: () = {
     assert!(REPAIR_COPIES_PER_NODE_MAX + REPAIR_VERIFIES_PER_NODE_MAX <= ORDERS_PER_BEAT_MAX);
     assert!(ORDERS_PER_BEAT_MAX <= ORDERS_WAITING_MAX && ORDERS_WAITING_MAX <= RECEIPTS_WAITING_MAX);
     assert!(ORDERED_COPIES_MAX + CATCH_UPS_MAX <= REPLICA_WRITES_MAX, "two nodes that repair leave room for writes");
+    assert!(STORE_READS_PER_CLIENT_MAX < STORE_READS_MAX, "one client leaves reads to others");
+    assert!(PRIMARY_WRITES_PER_CLIENT_MAX < PRIMARY_WRITES_MAX, "one client leaves writes to others");
+    assert!(METADATA_REQUESTS_PER_CLIENT_MAX < METADATA_REQUESTS_MAX, "one client leaves requests to others");
     assert!(ORDER_WITHIN_MS < ORDER_LEASE_MS, "an order is given up before it is planned anew");
     assert!(CONTROL_KEEP_ALIVE_MS * 2 < CONTROL_IDLE_MS, "one lost keep-alive does not end a connection");
     assert!(METADATA_ATTEMPT_MS < CONTROL_IDLE_MS);

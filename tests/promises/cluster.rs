@@ -1,5 +1,6 @@
 //! Real local clusters for tests: started by the launcher, stopped and removed when the last test lets go.
 
+use rustix::process::Pid;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -126,6 +127,25 @@ impl Cluster {
         let metadata = nodes["metadata"].as_array().expect("metadata nodes");
         let leader = metadata.iter().find(|node| node["leader"] == true).expect("a leader");
         leader["name"].as_str().expect("a name").to_owned()
+    }
+
+    /// What the launcher says of a node: its process and its address.
+    fn local(&self, node: &str) -> serde_json::Value {
+        let status = self.launcher(&["status", "--json"]).succeeds();
+        let status: serde_json::Value = serde_json::from_str(&status.out).expect("JSON");
+        let found = status["nodes"].as_array().expect("nodes").iter().find(|other| other["name"] == node).cloned();
+        found.unwrap_or_else(|| panic!("no {node}"))
+    }
+
+    /// The process of a node.
+    pub fn process(&self, node: &str) -> Pid {
+        let pid = self.local(node)["pid"].as_u64().expect("a running process");
+        Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("a process id")
+    }
+
+    /// The address of a node.
+    pub fn address(&self, node: &str) -> String {
+        self.local(node)["address"].as_str().expect("an address").to_owned()
     }
 
     /// The data directory of a node.

@@ -90,7 +90,7 @@ fn success_is_never_reported_below_the_write_quorum() {
 }
 
 /// A writer that speaks the protocol by hand.
-struct Writer {
+pub struct Writer {
     peers: Peers,
     storage: Destination,
     #[allow(dead_code, reason = "held: its tasks end with it")]
@@ -98,7 +98,8 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(cluster: &Cluster) -> Writer {
+    /// A writer to the first storage node.
+    pub fn new(cluster: &Cluster) -> Writer {
         let file = ClusterFile::find(&cluster.path()).unwrap();
         let nodes = cluster.json(&["nodes"]);
         let address = nodes["storage"][0]["address"].as_str().unwrap().parse().unwrap();
@@ -114,7 +115,7 @@ impl Writer {
     }
 
     /// Offers a chunk and answers the exchange, with the node's answer to the offer.
-    async fn offer(&self, index: u32, length: usize) -> Result<(Exchange, WriteAnswer), CallError> {
+    pub async fn offer(&self, index: u32, length: usize) -> Result<(Exchange, WriteAnswer), CallError> {
         let request = WriteChunk {
             chunk: ChunkId { file: FileId(1_000_000), index: ChunkIndex(index) },
             epoch: Epoch::FIRST,
@@ -129,11 +130,16 @@ impl Writer {
     }
 
     /// Sends a chunk with these sums and answers what the node says of it.
-    async fn write(&self, index: u32, content: &[u8], sums: ChunkSums) -> Result<ChunkWritten, CallError> {
+    pub async fn write(&self, index: u32, content: &[u8], sums: ChunkSums) -> Result<ChunkWritten, CallError> {
         let (mut exchange, answer) = self.offer(index, content.len()).await?;
         assert_eq!(answer, WriteAnswer::Send);
         exchange.send_payload(Bytes::copy_from_slice(content)).await?;
         exchange.send_message(&WriteTrailer { sums }).await?;
+        Writer::written(&mut exchange).await
+    }
+
+    /// What the node says once it has all of a chunk.
+    pub async fn written(exchange: &mut Exchange) -> Result<ChunkWritten, CallError> {
         loop {
             if let WriteReply::Written(written) = exchange.receive_message().await? {
                 return Ok(written);
@@ -142,11 +148,17 @@ impl Writer {
     }
 
     /// What the node says of a read of a whole chunk.
-    async fn read(&self, index: u32) -> Result<ReadAnswer, CallError> {
+    pub async fn read(&self, index: u32) -> Result<ReadAnswer, CallError> {
+        Ok(self.begin_read(index).await?.1)
+    }
+
+    /// Asks for a whole chunk, and answers the exchange, with what the node says of it.
+    pub async fn begin_read(&self, index: u32) -> Result<(Exchange, ReadAnswer), CallError> {
         let chunk = ChunkId { file: FileId(1_000_000), index: ChunkIndex(index) };
         let request = ReadChunk { chunk, epoch: Epoch::FIRST, offset: 0, length: u32::MAX };
         let mut exchange = self.peers.open(&self.storage, Class::Bulk, &request, Self::deadline()).await.unwrap();
-        exchange.receive_message().await
+        let answer = exchange.receive_message().await?;
+        Ok((exchange, answer))
     }
 }
 

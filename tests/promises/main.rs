@@ -3,18 +3,23 @@
 //! The table of contents is the list of modules; each test is a sentence of a promise, with the number of its
 //! acceptance scenario in its doc comment.
 
+mod caller;
 mod cluster;
 mod disks;
 mod downloads;
 mod failures;
 mod files;
+mod health;
 mod house;
+mod limits;
 mod metadata;
 mod metrics;
 mod names;
 mod operation;
+mod permissions;
 mod repair;
 mod security;
 mod slow;
+mod stopping;
 mod trees;
 mod uploads;

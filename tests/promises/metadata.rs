@@ -1,6 +1,13 @@
 //! The metadata cluster answers, leads and remembers.
 
-use crate::cluster::{Cluster, bytes, wait_until};
+use crate::cluster::{Cluster, bytes, finish, wait_until};
+use crate::metrics::{metrics, value};
+use dfs_actors::key_value::KeyValueStores;
+use dfs_actors::key_value::fjall::FjallStores;
+use dfs_actors::raft::inspect::{self, LOG_STORE};
+use std::io::Write;
+use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// A29. The client's file names one dead address and one follower only.
@@ -98,4 +105,124 @@ fn without_a_leader_status_and_nodes_say_who_answers_and_what_is_not_known() {
     let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     let answering = told["metadata"].as_array().expect("members").iter().filter(|member| member["answers"] == true);
     assert_eq!((&told["leader"], &told["storage"], answering.count()), (&().into(), &().into(), 1), "{told}");
+}
+
+/// Log entries after which the clusters of the endurance run take a snapshot.
+const SNAPSHOT_ENTRIES: u64 = 100;
+
+/// Users who upload small files, one tree after the other, until they are told to end. Each tree is acknowledged.
+struct Load<'c> {
+    cluster: &'c Cluster,
+    tree: tempfile::TempDir,
+    ended: AtomicBool,
+}
+
+impl<'c> Load<'c> {
+    const FILES: usize = 60;
+
+    fn new(cluster: &'c Cluster) -> Load<'c> {
+        let tree = cluster.scratch();
+        for number in 0..Load::FILES {
+            std::fs::write(tree.path().join(format!("f{number:02}")), bytes(700, number as u64)).expect("a file");
+        }
+        Load { cluster, tree, ended: AtomicBool::new(false) }
+    }
+
+    fn upload(&self, round: usize) -> Child {
+        let mut command = self.cluster.command(&["upload", "-r"]);
+        command.arg(self.tree.path()).args(["-n", &format!("load/{round:03}"), "--timeout", "30s"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the executable starts")
+    }
+
+    /// Answers how many trees were acknowledged.
+    fn run(&self) -> usize {
+        for round in 0.. {
+            if self.ended.load(Ordering::Relaxed) {
+                return round;
+            }
+            let output = finish(self.upload(round), Duration::from_secs(60));
+            assert!(output.status.success(), "round {round}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        unreachable!("the users end at some time")
+    }
+}
+
+/// Ends the users, also if the test fails.
+struct Ending<'l>(&'l AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A32, A33 and A30 at length: under load all the while, a follower is killed and stays away until the log that it lacks
+/// is cut, comes back by a snapshot, and then the leader is killed. All that was acknowledged is there, and no log grows
+/// beyond what its snapshots leave of it.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test outside of any node")]
+fn a_follower_that_lacks_what_was_cut_comes_back_by_snapshot_under_load_and_nothing_is_lost() {
+    const NODES: [&str; 3] = ["metadata-1", "metadata-2", "metadata-3"];
+    let cluster = Cluster::start(3, 3);
+    for node in NODES {
+        let settings = cluster.path().join("nodes").join(node).join("node.toml");
+        let mut file = std::fs::File::options().append(true).open(settings).expect("its settings");
+        writeln!(file, "snapshot_entries = {SNAPSHOT_ENTRIES}").expect("a setting");
+        cluster.launcher(&["restart", node]).succeeds();
+    }
+    let addresses = NODES.map(|node| (node, cluster.address(node)));
+    let address = |node: &str| &addresses.iter().find(|(name, _)| *name == node).expect("a node").1;
+    let tell = |node: &str, sample: &str| value(&metrics(address(node)), sample);
+    let load = Load::new(&cluster);
+    let rounds = std::thread::scope(|scope| {
+        let users = scope.spawn(|| load.run());
+        let ending = Ending(&load.ended);
+        let leader = cluster.leader();
+        let follower = NODES.into_iter().find(|node| *node != leader).expect("a follower");
+        cluster.launcher(&["kill", follower]).succeeds();
+        let installed = || {
+            let log = std::fs::read_to_string(cluster.path().join("nodes").join(follower).join("log")).expect("a log");
+            log.matches("a metadata snapshot of the leader is the state now").count()
+        };
+        let (last, before) = (tell(&leader, "dfs_raft_last_index"), installed());
+        let leads = || cluster.leader();
+        wait_until("the log that the follower lacks is cut", || {
+            // A fifth of the entries before a snapshot stays.
+            tell(&leads(), "dfs_raft_snapshot_index") > last + SNAPSHOT_ENTRIES as f64
+        });
+        cluster.launcher(&["restart", follower]).succeeds();
+        let there = tell(&leads(), "dfs_raft_applied_index");
+        wait_until("the follower has caught up", || tell(follower, "dfs_raft_applied_index") >= there);
+        assert!(tell(follower, "dfs_raft_snapshot_index") > last && installed() > before, "by a snapshot");
+        let leader = leads();
+        cluster.launcher(&["kill", &leader]).succeeds();
+        wait_until("another leads", || {
+            let nodes = cluster.run(&["status", "--json"]);
+            nodes.code == 0 && cluster.leader() != leader
+        });
+        cluster.launcher(&["restart", &leader]).succeeds();
+        wait_until("all three answer", || cluster.json(&["status"])["metadata"]["responding"] == 3);
+        drop(ending);
+        users.join().expect("no user was refused")
+    });
+    let expected: Vec<String> = (0..rounds)
+        .flat_map(|round| (0..Load::FILES).map(move |number| format!("load/{round:03}/f{number:02}")))
+        .collect();
+    assert!(cluster.names("load/") == expected, "{rounds} rounds");
+    let copy = cluster.scratch();
+    let last = format!("load/{:03}", rounds - 1);
+    let target = copy.path().join("last");
+    cluster.run(&["download", "-r", &last, "-o", target.to_str().expect("a path")]).succeeds();
+    for number in 0..Load::FILES {
+        let content = std::fs::read(target.join(format!("f{number:02}"))).expect("a file");
+        assert!(content == bytes(700, number as u64));
+    }
+    let written = (rounds * Load::FILES) as u64;
+    for node in NODES {
+        cluster.launcher(&["stop", node]).succeeds();
+        let store = FjallStores::new(&cluster.data(node).join("stores")).open(LOG_STORE).expect("its log");
+        let log = inspect::log(&*store.snapshot(), 0).expect("its log");
+        let entries = log.entries.len() as u64;
+        assert!(entries <= SNAPSHOT_ENTRIES * 2 && entries < written, "{node}: {entries} entries");
+    }
 }

@@ -15,29 +15,28 @@ fn ask(address: &str, request: &str) -> String {
     answer
 }
 
-fn metrics(address: &str) -> String {
+/// The metrics that a node tells at this address.
+pub fn metrics(address: &str) -> String {
     ask(address, "GET /metrics HTTP/1.1\r\nHost: node\r\n\r\n")
 }
 
-/// Where a node listens; what scrapes it uses the same number.
-fn address(cluster: &Cluster, name: &str) -> String {
-    let nodes: serde_json::Value =
-        serde_json::from_str(&cluster.launcher(&["status", "--json"]).succeeds().out).expect("JSON");
-    let nodes = nodes["nodes"].as_array().expect("nodes");
-    let node = nodes.iter().find(|node| node["name"] == name).expect("the node");
-    node["address"].as_str().expect("an address").to_owned()
+/// A sample of a page, if it is there.
+pub fn sample(page: &str, sample: &str) -> Option<f64> {
+    let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    line.map(|line| line.parse().expect("a number"))
 }
 
-fn value(page: &str, sample: &str) -> f64 {
-    let line = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {sample} in:\n{page}")).parse().expect("a number")
+/// A sample of a page.
+#[track_caller]
+pub fn value(page: &str, name: &str) -> f64 {
+    sample(page, name).unwrap_or_else(|| panic!("no {name} in:\n{page}"))
 }
 
 #[test]
 fn every_node_tells_its_metrics_on_loopback_and_survives_what_is_no_http() {
     let cluster = Cluster::start(1, 1);
     cluster.put("counted", &[7; 100_000]);
-    let (metadata, storage) = (address(&cluster, "metadata-1"), address(&cluster, "storage-1"));
+    let (metadata, storage) = (cluster.address("metadata-1"), cluster.address("storage-1"));
     for garbage in ["\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "\u{0}\u{1}\u{2}\r\n\r\n"] {
         assert!(ask(&storage, garbage).starts_with("HTTP/1.1 4"), "{garbage:?}");
     }
@@ -59,8 +58,8 @@ fn every_node_tells_its_metrics_on_loopback_and_survives_what_is_no_http() {
 fn a_small_file_costs_two_entries_and_one_flush() {
     const FILES: u32 = 20;
     let cluster = Cluster::start(1, 3);
-    let metadata = address(&cluster, "metadata-1");
-    let storage = ["storage-1", "storage-2", "storage-3"].map(|name| address(&cluster, name));
+    let metadata = cluster.address("metadata-1");
+    let storage = ["storage-1", "storage-2", "storage-3"].map(|name| cluster.address(name));
     let entries = || value(&metrics(&metadata), "dfs_raft_last_index");
     let flushes = || -> f64 {
         let sample = "dfs_disk_operation_duration_seconds_count{operation=\"fsync\"}";

@@ -5,16 +5,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, Instant};
 
 /// A storage node that stands still for as long as this lives.
-struct Stopped(Pid);
+pub struct Stopped(Pid);
 
 impl Stopped {
-    fn node(cluster: &Cluster, node: &str) -> Stopped {
-        let status = cluster.launcher(&["status", "--json"]).succeeds();
-        let status: serde_json::Value = serde_json::from_str(&status.out).unwrap();
-        let nodes = status["nodes"].as_array().expect("nodes");
-        let found = nodes.iter().find(|other| other["name"] == node).expect("the node");
-        let pid = i32::try_from(found["pid"].as_u64().expect("a running process")).unwrap();
-        let pid = Pid::from_raw(pid).expect("a process id");
+    /// Stops a node where it is.
+    pub fn node(cluster: &Cluster, node: &str) -> Stopped {
+        let pid = cluster.process(node);
         kill_process(pid, Signal::STOP).unwrap();
         Stopped(pid)
     }

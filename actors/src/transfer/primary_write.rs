@@ -34,21 +34,20 @@ use dfs_transport::exchange::{CallError, ReceiveHalf, SendHalf};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use serde::Serialize;
 use std::future::{Future, pending};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-/// Serves one [`WriteChunk`], once there is a permit for it. It waits for that no longer than its deadline.
-pub async fn serve(transfers: Transfers, permits: Arc<Semaphore>, inbound: Inbound) {
+/// Serves one [`WriteChunk`] once its turn has come, while it holds what that gives. It waits no longer than its deadline.
+pub async fn serve<T>(transfers: Transfers, turn: impl Future<Output = T>, inbound: Inbound) {
     let request = match inbound.decode::<WriteChunk>().and_then(|request| check(&transfers, request)) {
         Ok(request) => request,
         Err(refusal) => return drop(inbound.exchange.refuse(refusal).await),
     };
     let (deadline, exchange) = (inbound.deadline, inbound.exchange);
     let (mut send, mut receive) = exchange.into_split();
-    let turn = timeout_at(deadline, permits.acquire_owned());
-    let Ok(Ok(_permit)) = telling(&mut send, &WriteAnswer::Waiting, turn).await else {
+    let turn = timeout_at(deadline, turn);
+    let Ok(_permit) = telling(&mut send, &WriteAnswer::Waiting, turn).await else {
         return drop(send.refuse(Refusal::Overloaded).await);
     };
     match write(&transfers, &request, &mut send, &mut receive, deadline).await {

@@ -181,6 +181,12 @@ impl Holder {
 }
 
 impl Placement {
+    /// The primary of a chunk, as [`GroupPlacement`](crate::wire::metadata::GroupPlacement) tells it to clients.
+    pub fn primary(&self, slot: u32) -> Option<NodeId> {
+        let place = (slot as usize).checked_rem(self.nodes.len())?;
+        Some(self.nodes[place].node)
+    }
+
     /// These nodes as they are in the placement; none if one of them is not.
     pub fn select(&self, nodes: impl IntoIterator<Item = NodeId>) -> Option<Vec<PlacedNode>> {
         nodes.into_iter().map(|node| self.nodes.iter().find(|placed| placed.node == node).copied()).collect()

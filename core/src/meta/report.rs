@@ -50,6 +50,13 @@ impl Told {
         group.placement_of(self.index.slot()).is_some_and(|placement| placement.epoch == self.epoch)
     }
 
+    /// Whether `node` is the chunk's primary in the placement that it was written under.
+    fn is_of_primary(&self, group: &GroupRecord, node: NodeId) -> bool {
+        let slot = self.index.slot();
+        let written = group.placement_of(slot).filter(|placement| placement.epoch == self.epoch);
+        written.unwrap_or(group.current()).primary(slot) == Some(node)
+    }
+
     /// Adds holders of a chunk that is known under this very epoch, with these `length` bytes.
     fn merge(&self, group: &mut GroupRecord, length: u32) -> Result<(), Refusal> {
         let slot = self.index.slot();
@@ -158,7 +165,7 @@ fn check_shape(report: &GroupReport) -> Result<(), Refusal> {
 }
 
 /// Records late copies. One that does not fit (any more) is passed over: its chunk was written again, or its file
-/// is gone, and nobody waits for it.
+/// is gone, and nobody waits for it. A chunk's primary speaks for its copies, and no other node.
 pub fn record_copies<V: View>(
     draft: &mut Draft<'_, V>,
     reporter: NodeId,
@@ -173,17 +180,20 @@ pub fn record_copies<V: View>(
         return Err(Refusal::StaleIncarnation.into());
     }
     for report in reports {
-        take_late(draft, report)?;
+        take_late(draft, reporter, report)?;
     }
     Ok(Outcome::Recorded { taken: u32::try_from(reports.len()).unwrap_or(u32::MAX) })
 }
 
-fn take_late<V: View>(draft: &mut Draft<'_, V>, report: &LateReport) -> Result<(), Stop<V::Error>> {
+fn take_late<V: View>(draft: &mut Draft<'_, V>, reporter: NodeId, report: &LateReport) -> Result<(), Stop<V::Error>> {
     let file_key = key::file(report.chunk.file);
     let Some(mut record) = draft.get::<FileRecord>(&file_key)? else { return Ok(()) };
     let group_key = key::group(report.chunk.file, report.chunk.index.group());
     let Some(mut group) = draft.get::<GroupRecord>(&group_key)? else { return Ok(()) };
     let told = Told::by_primary(report);
+    if !told.is_of_primary(&group, reporter) {
+        return Ok(());
+    }
     let length = record.chunk_length(told.index);
     let taken = match &mut record.state {
         FileState::Open(_) | FileState::Committed(_) | FileState::Replaced(_) if told.is_known(&group) => {

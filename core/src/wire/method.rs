@@ -46,6 +46,11 @@ const NAMES: &[(Service, u8, &str)] = &[
     named::<DescribeNode>("describe_node"),
 ];
 
+/// Every request that has a name: its service, its number there, and the name.
+pub fn all() -> impl Iterator<Item = (Service, u8, &'static str)> {
+    NAMES.iter().copied()
+}
+
 /// The name of a service's method; [`OTHER`] if it has none, so that strangers cannot make names up.
 #[must_use]
 pub fn method_name(service: Service, method: u8) -> &'static str {

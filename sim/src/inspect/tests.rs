@@ -237,7 +237,9 @@ fn a_state_is_read_on_as_far_as_it_has_changed() {
     }
     for (number, left) in [(2, (2, 2)), (3, (1, 0)), (1, (0, 0))] {
         let (target, request) = (FileTarget::Id(FileId(number)), RequestId(number.into()));
-        let state = apply(Command::Delete { request: DeleteFile { target, request, first_tried: ClusterTime(1), named: None } });
+        let state = apply(Command::Delete {
+            request: DeleteFile { target, request, first_tried: ClusterTime(1), named: None },
+        });
         assert_eq!((state.file_entries.len(), state.directories.len()), left);
     }
 }

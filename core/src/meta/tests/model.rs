@@ -279,7 +279,7 @@ impl Model {
         Ok(moved)
     }
 
-    pub fn record_copies(&mut self, reports: &[LateReport]) {
+    pub fn record_copies(&mut self, reporter: NodeId, reports: &[LateReport]) {
         for late in reports {
             let Some(upload) = self.uploads.get_mut(&late.chunk.file) else { continue };
             let chunk = ChunkReport {
@@ -288,6 +288,11 @@ impl Model {
                 checksum: late.checksum,
                 holders: late.holders.clone(),
             };
+            let Some(group) = upload.groups.get(late.chunk.index.group().0 as usize) else { continue };
+            let Some(nodes) = group.0.get(&late.epoch.0) else { continue };
+            if nodes[late.chunk.index.slot() as usize % nodes.len()] != reporter {
+                continue;
+            }
             let known = upload.chunks.get(&chunk.index.0).is_some_and(|known| known.epoch == late.epoch.0);
             let has_quorum = late.holders.iter().collect::<BTreeSet<_>>().len() >= QUORUM;
             let takes = match upload.state {

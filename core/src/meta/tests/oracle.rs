@@ -194,8 +194,8 @@ fn expected(model: &mut Model, command: &Command) -> Result<Outcome, Refusal> {
         Command::Commit { request } => model.commit(request).map(Outcome::Committed),
         Command::Delete { request } => model.delete(request).map(Outcome::Deleted),
         Command::Move { request } => model.rename(request).map(Outcome::Moved),
-        Command::RecordCopies { reports, .. } => {
-            model.record_copies(reports);
+        Command::RecordCopies { reporter, reports, .. } => {
+            model.record_copies(*reporter, reports);
             Ok(Outcome::Recorded { taken: reports.len() as u32 })
         }
         Command::RecordReceipts { reporter, receipts, .. } => {

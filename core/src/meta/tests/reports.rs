@@ -115,8 +115,8 @@ fn late_copies_are_added_to_open_and_committed_files() {
     let mut machine = Machine::with_nodes(4);
     let file = machine.open(1, "a");
     let taken = |taken| Ok(Outcome::Recorded { taken });
-    // Its client vanished before it could report chunk 0; one copy of chunk 1 is not enough to make it known.
-    let reports = vec![late(file, 1, chunk(0, CHUNK, 0, &[1, 2])), late(file, 1, chunk(1, CHUNK, 0, &[1]))];
+    // Its client vanished before it could report chunk 0; one copy of chunk 3 is not enough to make it known.
+    let reports = vec![late(file, 1, chunk(0, CHUNK, 0, &[1, 2])), late(file, 1, chunk(3, CHUNK, 0, &[1]))];
     assert_eq!(record(&mut machine, reports), taken(2));
     let unfit = vec![
         late(file, 1, chunk(0, CHUNK, 1, &[1, 3])),
@@ -131,7 +131,7 @@ fn late_copies_are_added_to_open_and_committed_files() {
     assert_eq!(held(&machine, file), [(1, 1), (2, 1)]);
     assert_eq!(record(&mut machine, unfit), taken(6));
     assert_eq!(held(&machine, file), [(1, 1), (2, 1)]);
-    let new_chunk = late(file, 1, chunk(1, CHUNK, 0, &[1, 2, 3]));
+    let new_chunk = late(file, 1, chunk(3, CHUNK, 0, &[1, 2, 3]));
     assert_eq!(record(&mut machine, vec![new_chunk, late(file, 1, chunk(0, CHUNK, 0, &[3]))]), taken(2));
     assert_eq!(held(&machine, file), [(1, 1), (2, 1), (3, 1)]);
     assert_eq!(machine.locate(file)[0].chunks.len(), 1, "a committed file gets no new chunks");
@@ -180,4 +180,31 @@ fn a_late_report_of_an_old_store_does_not_hide_the_copies_on_the_new_one() {
     record(&mut machine, vec![late(file, 1, chunk(0, CHUNK, 0, &[2, 3]))]).unwrap();
     machine.commit(commit_request(file, 1, 2 * u64::from(CHUNK), vec![])).unwrap();
     assert_eq!(held(&machine, file), [(1, 0b01), (2, 0b10), (3, 0b11)]);
+}
+
+/// A59.
+#[test]
+fn a_late_report_counts_from_the_primary_of_its_chunk_only() {
+    let mut machine = Machine::with_nodes(4);
+    let file = machine.open(1, "a");
+    let tell = |machine: &mut Machine, reporter, holders: &[u64]| {
+        let reports = vec![late(file, 1, chunk(1, CHUNK, 0, holders))];
+        let command = Command::RecordCopies { reporter: NodeId(reporter), incarnation: Incarnation(1), reports };
+        assert_eq!(machine.apply(command), Ok(Outcome::Recorded { taken: 1 }));
+    };
+    let commit = commit_request(file, 1, 2 * u64::from(CHUNK), vec![report(0, 1, vec![chunk(0, CHUNK, 0, &[1, 2])])]);
+    // The placement is of nodes 1, 2 and 3, so node 2 is the primary of chunk 1.
+    for other in [1, 3, 4] {
+        tell(&mut machine, other, &[1, 2]);
+    }
+    let incomplete = Refusal::Incomplete { reported: 1, expected: 2 };
+    assert_eq!(machine.commit(commit.clone()), Err(incomplete), "only its primary makes a chunk known");
+    tell(&mut machine, 2, &[1, 2]);
+    machine.commit(commit).unwrap();
+    for other in [1, 3, 4] {
+        tell(&mut machine, other, &[3]);
+    }
+    assert_eq!(held(&machine, file), [(1, 0b11), (2, 0b11)], "nobody else adds a copy to it");
+    tell(&mut machine, 2, &[3]);
+    assert_eq!(held(&machine, file), [(1, 0b11), (2, 0b11), (3, 0b10)]);
 }

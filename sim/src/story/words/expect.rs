@@ -75,7 +75,7 @@ impl Story {
         self.then(Step::Ends(who, words))
     }
 
-    /// Within a minute the leader's log begins behind all that [`it`](super::it) has, which only a snapshot can give it.
+    /// Within a minute the leader's log begins behind all that [`it`](crate::story::it) has, which only a snapshot can give it.
     #[must_use]
     pub fn expect_log_cut(self) -> Story {
         self.then(Step::LogCut)
@@ -126,7 +126,7 @@ impl Story {
         self.then(Step::Honest(name, time))
     }
 
-    /// Within a minute another node than [`it`](super::it) leads.
+    /// Within a minute another node than [`it`](crate::story::it) leads.
     #[must_use]
     pub fn expect_other_leader(self) -> Story {
         self.then(Step::OtherLeader)

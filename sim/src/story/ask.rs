@@ -30,6 +30,16 @@ impl<'t> Telling<'t> {
         self.until(|| format!("{node} is not {health:?}"), seen).await
     }
 
+    /// The leader believes that a storage node is slow, or that it is not.
+    pub(super) async fn slow(&mut self, node: NodeName, slow: bool) -> Verdict {
+        let seen = async |telling: &mut Telling<'t>| {
+            let nodes = telling.judge.user.client().nodes().await.ok()?;
+            let info = nodes.storage.iter().find(|other| other.address.node == node.id)?;
+            (info.slow == slow).then_some(())
+        };
+        self.until(|| format!("{node} is {}thought slow", if slow { "not " } else { "" }), seen).await
+    }
+
     /// Storage nodes have one of these healths for so long, whenever somebody leads who can tell.
     pub(super) async fn stay(&mut self, nodes: &[NodeName], health: &[Health], time: Duration) -> Verdict {
         let began = Instant::now();

@@ -326,6 +326,12 @@ impl<'t> Telling<'t> {
                 }
                 Ok(())
             }
+            Step::Slow(who, slow) => {
+                for node in self.resolve(who).await? {
+                    self.slow(node, slow).await?;
+                }
+                Ok(())
+            }
             Step::Stays(who, health, time) => {
                 let nodes = self.resolve(who).await?;
                 self.stay(&nodes, health, time).await

@@ -162,6 +162,8 @@ pub(super) enum Step {
     CopiesAtMost(&'static str, usize),
     /// A storage node comes to have that health.
     Healthy(Who, Health),
+    /// The leader thinks these storage nodes slow, or not.
+    Slow(Who, bool),
     /// Storage nodes have one of these healths for so long.
     Stays(Who, &'static [Health], Duration),
     /// A node ends by itself, and says these words.

@@ -15,6 +15,7 @@ pub(super) fn all() -> Vec<Story> {
         cluster_restarted(),
         back_from_the_dead(),
         status_in_trouble(),
+        slow_node(),
     ]
 }
 
@@ -34,6 +35,20 @@ fn silent_node() -> Story {
         .expect_health(it(), Health::Alive)
         .within(seconds(8))
         .expect_readable("a")
+}
+
+fn slow_node() -> Story {
+    story("slow-node", "A node whose disk is slow beside the others is noticed by its peers, and forgiven (27).", 1, 4)
+        .upload_many("before", 60, kib(64))
+        .wait(seconds(6))
+        .expect_slow(all_storage(), false)
+        .fault(FaultKind::SlowDisk, storage(2))
+        .upload_many("while", 80, kib(64))
+        .expect_slow(it(), true)
+        .mend(it())
+        .expect_slow(it(), false)
+        .expect_health(all_storage(), Health::Alive)
+        .expect_readable("while/0")
 }
 
 /// A new leader does not know yet whom it has not heard from.

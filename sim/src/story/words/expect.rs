@@ -63,6 +63,12 @@ impl Story {
         self.then(Step::Healthy(who, health))
     }
 
+    /// Within a minute the leader thinks a storage node slow, or not slow any more.
+    #[must_use]
+    pub fn expect_slow(self, who: Who, slow: bool) -> Story {
+        self.then(Step::Slow(who, slow))
+    }
+
     /// For so long storage nodes are seen in one of these ways by the leader, whenever there is one.
     #[must_use]
     pub fn expect_health_for(self, time: Duration, who: Who, health: &'static [Health]) -> Story {

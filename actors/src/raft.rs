@@ -172,6 +172,7 @@ impl RaftEngine {
         let store = opening.map_err(|killed| RaftOpenError::Storage(killed.into()))?;
         let store = store.map_err(|error| RaftOpenError::Storage(io::Error::other(error)))?;
         let log = LogStore::open(&scope, node, disk, store, machine.remembers_entries()).await?;
+        machine.outlive_log(log.last_index()).await.map_err(RaftOpenError::Storage)?;
         let released = log.watch_release();
         let network = Network { scope: scope.clone(), peers };
         let config = Arc::new(config(snapshot_entries).map_err(|error| RaftOpenError::Start(Box::new(error)))?);

@@ -137,6 +137,11 @@ impl LogStore {
         Ok(LogStore(shared))
     }
 
+    /// The index of the last entry, or of the last purged one if there is none.
+    pub(super) fn last_index(&self) -> Option<u64> {
+        self.0.state().last.map(|last| last.index)
+    }
+
     /// Whether anybody still has the log open.
     pub(super) fn watch_release(&self) -> Released {
         Released(Arc::downgrade(&self.0))

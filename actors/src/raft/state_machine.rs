@@ -95,6 +95,16 @@ impl StateMachine {
         self.0.summary.subscribe()
     }
 
+    /// Takes a snapshot of an opened state that has gone beyond its log, whose tail a failed fsync may have cost: Raft
+    /// cuts the log up to the state then, as if a snapshot had been installed, and neither may fall back behind that.
+    pub(super) async fn outlive_log(&self, last: Option<u64>) -> io::Result<()> {
+        if last >= self.0.summary.borrow().applied {
+            return Ok(());
+        }
+        let mut builder = self.clone().get_snapshot_builder().await;
+        builder.build_snapshot().await.map(drop)
+    }
+
     /// Why it could not go on, if it could not.
     pub(super) fn failure(&self) -> Option<RaftFailure> {
         *lock(&self.0.failure)

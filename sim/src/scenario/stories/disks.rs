@@ -13,6 +13,7 @@ pub(super) fn all() -> Vec<Story> {
         failed_sync(),
         failed_sync_forgotten(),
         failed_log(),
+        log_behind_the_state(),
     ]
 }
 
@@ -132,6 +133,28 @@ fn failed_sync_forgotten() -> Story {
         .start(it())
         .until_whole()
         .expect_readable("a")
+}
+
+fn log_behind_the_state() -> Story {
+    let story = story(
+        "log-behind-the-state",
+        "A log that lost its tail to a failed fsync is cut as far as the state is durable, and no further (33, 56).",
+        3,
+        3,
+    );
+    // The last entry has to be applied before its fsync fails.
+    (0..8).fold(story.churn("churn", 10), |story, _| {
+        story
+            .fault(FaultKind::SlowDisk, follower())
+            .fault(FaultKind::FailingSync, it())
+            .churn("churn", 4)
+            .expect_end(it(), "the Raft engine stopped")
+            .mend(it())
+            .churn("churn", 4)
+            .cut_power(it())
+            .start(it())
+            .until_whole()
+    })
 }
 
 fn failed_log() -> Story {

@@ -30,9 +30,9 @@ available_bytes, chunks, chunk_bytes, pending_copies, refuses_chunks and slow. W
 
 Of one node: the same fields; for a storage node writes, reads, slow_for, an array of the nodes for which its copies
 or its network are slow (node, copy_ms, usual_copy_ms, round_trip_ms, usual_round_trip_ms), and history, an array of
-its changes of state that this leader has noted (cluster_time_ms, from, to, cause); and own, what the node says of itself: name, answers, ready,
-version, uptime_ms, cpu_ms, resident_bytes, resident_peak_bytes, metrics and actors, an array with the fields name,
-running, restarts, last_failure_ms and last_failure.
+its changes of state that this leader has noted (cluster_time_ms, from, to, cause); and own, what the node says of
+itself: name, answers, ready, version, uptime_ms, cpu_ms, resident_bytes, resident_peak_bytes, metrics and actors, an
+array with the fields name, running, restarts, last_failure_ms and last_failure.
 
 Without a leader it shows which metadata nodes answer, and fails with exit code 5; with --json as `status` does.";
 

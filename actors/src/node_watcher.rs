@@ -21,7 +21,7 @@ use dfs_core::meta::{self, NodeRecord};
 use dfs_core::placement::Candidate;
 use dfs_core::repair::NodeFacts;
 use dfs_core::settings::ClusterSettings;
-use dfs_core::slowness::{Hearsay, SlowPeer};
+use dfs_core::slowness::SlowPeer;
 use dfs_core::wire::Service;
 use dfs_core::wire::metadata::{Health, StorageLoad};
 use dfs_transport::world::{OwnedTask, Scope};
@@ -142,8 +142,6 @@ pub struct WatcherState {
     started: Instant,
     /// The evidence, while this node leads.
     watch: Option<Watch>,
-    /// What storage nodes tell of each other.
-    hearsay: Hearsay,
     /// The settings that it goes by, while this node leads.
     settings: Option<ClusterSettings>,
     /// Settings that it goes by from a time on, once every node has heard of them.
@@ -162,7 +160,6 @@ impl WatcherState {
         self.watch = Some(Watch::new(&settings, self.started.elapsed()));
         self.settings = Some(settings);
         self.awaited = None;
-        self.hearsay = Hearsay::default();
         let arguments = self.arguments.clone();
         let looking = look(arguments.raft, arguments.scope.clone(), me.clone());
         self.looking = Some(arguments.scope.spawn(looking).owned());
@@ -205,8 +202,8 @@ impl WatcherState {
                 incarnation: watch.incarnation(node),
                 leaving: watch.is_leaving(node),
                 history: watch.history(node),
-                slow_for: self.hearsay.slow_for(node, now),
-                slow: self.hearsay.is_slow(node, now),
+                slow_for: watch.slow_for(node, now),
+                slow: watch.is_slow(node, now),
             },
         }
     }
@@ -214,7 +211,7 @@ impl WatcherState {
     fn heard(&mut self, heard: NodeHeard) {
         let Some(watch) = &mut self.watch else { return };
         let now = self.started.elapsed();
-        self.hearsay.handle_told(heard.node, heard.slow, now);
+        watch.told_of_slow(heard.node, heard.slow, now);
         if watch.heard(heard.node, heard.incarnation, now, heard.load) && heard.leaving {
             watch.leaves(heard.node, heard.incarnation);
         }
@@ -271,16 +268,7 @@ impl Actor for NodeWatcher {
         let following = follow_leadership(arguments.raft.clone(), arguments.scope.clone(), me);
         let leadership = arguments.scope.spawn(following).owned();
         let started = Instant::now();
-        Ok(WatcherState {
-            arguments,
-            started,
-            watch: None,
-            hearsay: Hearsay::default(),
-            settings: None,
-            awaited: None,
-            looking: None,
-            leadership,
-        })
+        Ok(WatcherState { arguments, started, watch: None, settings: None, awaited: None, looking: None, leadership })
     }
 
     async fn handle(
@@ -311,8 +299,7 @@ impl Actor for NodeWatcher {
                 state.tell_repair(&nodes);
             }
             WatcherMessage::Candidates(nodes, port) => {
-                let mut candidates = state.watch.as_ref().map_or_else(Vec::new, |watch| watch.candidates(nodes, now));
-                candidates.iter_mut().for_each(|it| it.slow = state.hearsay.is_slow(it.node, now));
+                let candidates = state.watch.as_ref().map_or_else(Vec::new, |watch| watch.candidates(nodes, now));
                 let _ = port.send(candidates);
             }
             WatcherMessage::Evidence(nodes, port) => {

@@ -14,6 +14,7 @@ use crate::id::{Incarnation, NodeId};
 use crate::limit::{HEALTH_HISTORY_MAX, LEADER_HELD_UP_MS};
 use crate::placement::Candidate;
 use crate::settings::ClusterSettings;
+use crate::slowness::{Hearsay, SlowPeer};
 use crate::time::ClusterTime;
 use crate::wire::metadata::{Health, StorageLoad};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,7 @@ pub struct Watch {
     /// When it was last seen to go on.
     went_on_at: Duration,
     evidence: BTreeMap<NodeId, Evidence>,
+    hearsay: Hearsay,
     told: BTreeMap<NodeId, Told>,
 }
 
@@ -105,6 +107,7 @@ impl Watch {
             became_leader_at,
             went_on_at: became_leader_at,
             evidence: BTreeMap::new(),
+            hearsay: Hearsay::default(),
             told: BTreeMap::new(),
         }
     }
@@ -244,6 +247,23 @@ impl Watch {
         self.evidence.get(&node).is_some_and(|evidence| evidence.leaving)
     }
 
+    /// Takes what a node tells of its peers: those that are slow for it.
+    pub fn told_of_slow(&mut self, teller: NodeId, slow: Vec<SlowPeer>, now: Duration) {
+        self.hearsay.handle_told(teller, slow, now);
+    }
+
+    /// For whom a node is slow: the teller, with what it told.
+    #[must_use]
+    pub fn slow_for(&self, node: NodeId, now: Duration) -> Vec<(NodeId, SlowPeer)> {
+        self.hearsay.slow_for(node, now)
+    }
+
+    /// Whether a node is slow, by the word of enough others.
+    #[must_use]
+    pub fn is_slow(&self, node: NodeId, now: Duration) -> bool {
+        self.hearsay.is_slow(node, now)
+    }
+
     /// Those of the registered nodes that may be given work: Alive ones that take chunks, and, with lower preference,
     /// Unknown ones, so that writes go on under a leader that has just begun.
     #[must_use]
@@ -257,7 +277,8 @@ impl Watch {
             let load = self.load(node).unwrap_or_default();
             let takes_chunks = !load.refuses_chunks;
             let (available_bytes, writes) = (load.available_bytes, load.writes);
-            takes_chunks.then_some(Candidate { node, available_bytes, writes, fresh, slow: false })
+            let slow = self.is_slow(node, now);
+            takes_chunks.then_some(Candidate { node, available_bytes, writes, fresh, slow })
         };
         registered.into_iter().filter_map(candidate).collect()
     }

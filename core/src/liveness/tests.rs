@@ -1,4 +1,5 @@
 use super::*;
+use crate::slowness::PeerTimes;
 
 const START: Duration = Duration::from_secs(1000);
 const NODE: NodeId = NodeId(1);
@@ -105,6 +106,23 @@ fn nodes_that_beat_are_candidates_and_unheard_ones_only_while_the_leader_listens
     assert_eq!(watch.candidates(registered(), seconds(5)), [alive, unheard]);
     assert_eq!(watch.candidates(registered(), seconds(11)), [alive]);
     assert_eq!(watch.candidates(registered(), seconds(14)), []);
+}
+
+#[test]
+fn a_candidate_that_several_find_slow_is_told_so_by_the_leader_that_heard_it() {
+    let mut watch = watch();
+    for node in 1..=3 {
+        watch.heard(NodeId(node), Incarnation(1), seconds(3), load(7));
+    }
+    let times = PeerTimes { copy_ms: 300, round_trip_ms: 1 };
+    let slow = |watch: &Watch| -> Vec<bool> {
+        watch.candidates([NodeId(1), NodeId(3)], seconds(4)).iter().map(|candidate| candidate.slow).collect()
+    };
+    for teller in [1, 2] {
+        assert_eq!(slow(&watch), [false, false]);
+        watch.told_of_slow(NodeId(teller), vec![SlowPeer { node: NodeId(3), times, usual: times }], seconds(4));
+    }
+    assert_eq!(slow(&watch), [false, true]);
 }
 
 #[test]

@@ -140,6 +140,8 @@ pub const CLIENT_IN_FLIGHT_BYTES: usize = 64 * 1024 * 1024;
 pub const DELETES_IN_FLIGHT_MAX: usize = 16;
 /// Files that a download of many has on their way at once.
 pub const DOWNLOADS_AT_ONCE: usize = 16;
+/// Files that an upload of many has on their way at once.
+pub const UPLOADS_AT_ONCE: usize = 32;
 /// How long a replica that is read from may stand still at least before another one may be read beside it.
 pub const READ_STILL_MIN_MS: u64 = 50;
 /// How long it may at most, however slow reads have been lately.

@@ -2,7 +2,7 @@
 //!
 //! Each kind of work is done for some seconds by so many operations at once; what it took is measured here, and the
 //! processor time of every node is asked before and after. Everything that is made lies under a name of its own. Files are
-//! deleted in the end, after an interruption too; an upload that was cut off stays open until it expires.
+//! deleted in the end, after an interruption too; an upload that was cut off stays open.
 
 mod report;
 mod usage;
@@ -32,8 +32,7 @@ Examples:
 
 upload and download move large files; small writes and reads files of 4 KiB; metadata makes empty files, looks them up,
 lists them and deletes them. Files that are made lie under bench-…/ and are deleted in the end, after an interruption
-too; uploads that it cuts off stay open until they expire (`list --all` shows them). docs/OPERATIONS.md says how to read
-the tables.
+too; uploads that it cuts off stay open (`list --all` shows them). docs/OPERATIONS.md says how to read the tables.
 
 With --json: work, an array with the fields work, operations, seconds, operations_per_second, bytes, bytes_per_second,
 latency_ms (p50, p90, p99, p999, max), cpu_seconds_per_gib and cpu_ms_per_operation (client, metadata, storage; null

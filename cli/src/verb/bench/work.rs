@@ -255,7 +255,7 @@ impl Bench {
         repeat(parallel, times, self.plan.duration, operation).await
     }
 
-    /// Deletes every file that was made. Uploads that were cut off stay open: only time ends them.
+    /// Deletes every file that was made. Uploads that were cut off stay open: nothing ends them yet.
     pub async fn clean_up(&self) -> Result<(), Failure> {
         let removal = self.client.delete_all(self.prefix.clone(), |_, _| {}).await;
         match removal {

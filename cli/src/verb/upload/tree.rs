@@ -1,6 +1,6 @@
 //! `upload -r`: a directory with all that is below it.
 //!
-//! Many files are on their way at once, as many as [`FILES_AT_ONCE`] and their bytes within
+//! Many files are on their way at once, as many as [`UPLOADS_AT_ONCE`] and their bytes within
 //! [`CLIENT_IN_FLIGHT_BYTES`]. What cannot be stored is named on standard error and the rest goes on; only a cluster
 //! that does not answer ends it. A file that is there already with the same size and modification time, or with the same
 //! bytes where they are to be compared, is let alone, so that the same command goes on where it was interrupted.
@@ -14,7 +14,7 @@ use crate::progress::{Many, OneOf};
 use crate::transfer::{Done, Ended, Moved, Tally};
 use dfs_client::{Client, ClientError, FileSource, Resume, Source, UploadRequest};
 use dfs_core::id::FileId;
-use dfs_core::limit::{BLOCK_BYTES, CLIENT_IN_FLIGHT_BYTES};
+use dfs_core::limit::{BLOCK_BYTES, CLIENT_IN_FLIGHT_BYTES, UPLOADS_AT_ONCE};
 use dfs_core::name::FileName;
 use dfs_core::unit::ChunkSize;
 use dfs_core::wire::metadata::{FileInfo, FileTarget};
@@ -25,8 +25,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use tokio::sync::Semaphore;
 
-/// Files on their way at once.
-const FILES_AT_ONCE: usize = 32;
 /// Entries that are read from the file system at once.
 const ENTRIES_AT_ONCE: usize = 256;
 
@@ -63,7 +61,7 @@ impl Tree<'_> {
         let (mut entries, mut files) = (VecDeque::new(), FuturesUnordered::new());
         let mut cut_short = None;
         loop {
-            while files.len() < FILES_AT_ONCE {
+            while files.len() < UPLOADS_AT_ONCE {
                 if entries.is_empty() {
                     entries = self.read_on(&mut walk).await?;
                 }

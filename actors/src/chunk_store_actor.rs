@@ -99,20 +99,20 @@ impl ChunkStoreState {
             }
         };
         let (transfers, pool) = (self.transfers.clone(), pool.clone());
-        if (service, method) == (Service::Chunks, WriteChunk::METHOD) {
-            // Its writer is told that it waits.
-            return admitted.serve(&self.transfers.scope, move |inbound| async move {
-                let peer = inbound.peer.clone();
-                primary_write::serve(transfers, pool.permit(&peer), inbound).await;
-            });
-        }
         admitted.serve(&self.transfers.scope, move |inbound| async move {
-            let Ok(_permit) = timeout_at(inbound.deadline, pool.permit(&inbound.peer)).await else {
+            let (peer, deadline) = (inbound.peer.clone(), inbound.deadline);
+            let turn = pool.permit(&peer);
+            // Who writes to a primary, or reads, is told that it waits.
+            match (service, method) {
+                (Service::Chunks, WriteChunk::METHOD) => return primary_write::serve(transfers, turn, inbound).await,
+                (Service::Chunks, ReadChunk::METHOD) => return read::serve(transfers, turn, inbound).await,
+                _ => {}
+            }
+            let Ok(_permit) = timeout_at(deadline, turn).await else {
                 return drop(inbound.exchange.refuse(Refusal::Overloaded).await);
             };
-            match (service, method) {
-                (Service::Chunks, ReadChunk::METHOD) => read::serve(transfers, inbound).await,
-                (Service::Chunks, _) => held::serve(transfers, inbound).await,
+            match service {
+                Service::Chunks => held::serve(transfers, inbound).await,
                 _ => replica_write::serve(transfers, inbound).await,
             }
         });

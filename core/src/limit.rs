@@ -127,7 +127,8 @@ pub const FORWARD_BUFFER_BYTES: usize = 1024 * 1024;
 pub const FORWARD_STALL_MS: u64 = 250;
 /// How long a primary waits for the remaining replicas once W copies are durable.
 pub const STRAGGLER_WAIT_MS: u64 = 200;
-/// How often a primary that waits for a permit, its disk or its replicas says that it is at it.
+/// How often a primary that waits for a permit, its disk or its replicas says that it is at it, and how often a node does
+/// that lets a read wait for its permit.
 pub const SIGN_OF_LIFE_MS: u64 = 250;
 /// How long a needed replica may stand still at most, whatever a client asks.
 pub const REPLICA_PATIENCE_MAX_MS: u32 = 10_000;

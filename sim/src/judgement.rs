@@ -6,7 +6,9 @@ use crate::linearizability;
 use crate::scenario::NO_TASK_IS_LEFT;
 use crate::stage::{ACTORS_STAY, NODES_STAY, RECOVERS, STOPS, Stage};
 use crate::verdict::{Failure, Verdict};
-use crate::work::{NOTHING_FROM_NOWHERE, OPERATIONS_END, RIGHT_BYTES, UNMIXED, Work};
+use crate::work::{
+    LISTINGS_IN_ORDER, NOTHING_FROM_NOWHERE, OPERATIONS_END, RIGHT_BYTES, SETTINGS_WHOLE, UNMIXED, Work,
+};
 use dfs_actors::chunk_store::inspect::RecordKey;
 use dfs_client::ClientError;
 use dfs_core::id::{ChunkId, GroupIndex};
@@ -17,12 +19,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// What must hold besides the invariants, each with a sentence.
-pub const PROMISES: [(&str, &str); 13] = [
+pub const PROMISES: [(&str, &str); 15] = [
     (KEPT, "Every acknowledged file that nobody asked to delete is there, and can be read."),
     (LINEARIZABLE, "What users saw of each name is what a single copy of it would have shown."),
     (RIGHT_BYTES, "Every byte that a user is given is the one that was written."),
     (UNMIXED, "A reader is never given bytes of two versions, whatever happens to the name between its requests."),
     (NOTHING_FROM_NOWHERE, "Whatever is seen was written by somebody."),
+    (LISTINGS_IN_ORDER, "Listings are given page by page, in their order, and each thing once."),
+    (SETTINGS_WHOLE, "Settings that are changed together are seen together."),
     (OPERATIONS_END, "Every operation of a user ends, in success or failure, in time."),
     (RECOVERS, "Once the faults are over everything serves again, without help, and nothing is owed."),
     (REPLICATED, "Once the faults are over every chunk comes to have as many copies as are wanted, without help."),

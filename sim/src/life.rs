@@ -13,7 +13,7 @@ use crate::scenario::alive_tasks;
 use crate::stage::{RECOVERS, Stage};
 use crate::swarm::Plan;
 use crate::verdict::{Failure, Verdict};
-use crate::work::{CHUNK_BYTES, Manner, OPERATION_WITHIN, Shared, Work};
+use crate::work::{CHUNK_BYTES, Manner, OPERATION_WITHIN, Shared, Windows, Work};
 use crate::world::SimWorld;
 use dfs_core::limit::CHUNKS_PER_GROUP;
 use dfs_core::name::FileName;
@@ -33,6 +33,9 @@ const LARGE_CHUNKS_EVERY: u64 = 6;
 
 /// Names that all users fight for.
 const CONTESTED: u64 = 10;
+
+/// How often users, before an operation, change settings or look at them, where they do.
+const SETTINGS_PPM: u32 = 30_000;
 
 /// How often the machines are looked at.
 const JUDGED_EVERY: Duration = Duration::from_secs(8);
@@ -72,6 +75,9 @@ pub async fn play(world: &mut SimWorld) -> Verdict {
         day(Work { number, user, shared: &shared }, random, &gate, &plan)
     });
     let judge = Work { number: 0, user: &users[0], shared: &shared };
+    if plan.changes_settings {
+        agree(judge, Windows::numbered(0)).await?;
+    }
     let faults = async {
         let outcome = rounds(&mut stage, judge, &mut random, &plan, &gate, deadline).await;
         gate.over.set(true);
@@ -121,8 +127,20 @@ async fn rounds(
         if !matches!(judge.read(&name, false).await?.outcome, Outcome::Found(_)) {
             return Err(Failure::liveness(SERVES_AGAIN, format!("{name} cannot be read")).into());
         }
+        if plan.changes_settings && random.chance(500_000) {
+            agree(judge, Windows::numbered(random.within(0..=Windows::LAST))).await?;
+        }
         stage.judge(&judge.shared.oracle, Depth::News)?;
         gate.closed.set(false);
+    }
+    Ok(())
+}
+
+/// Agrees on windows while nothing is in the way, and sees them.
+async fn agree(judge: Work<'_>, windows: Windows) -> Verdict {
+    let (agreed, seen) = (judge.agree_on(windows).await?, judge.see_windows().await?);
+    if agreed != Outcome::Done || seen == Outcome::Unknown {
+        return Err(Failure::liveness(SERVES_AGAIN, format!("{windows:?} cannot be agreed on")).into());
     }
     Ok(())
 }
@@ -160,6 +178,12 @@ async fn day(work: Work<'_>, mut random: Random, gate: &Gate, plan: &Plan) -> Ve
         let some = &contested[usize::try_from(random.within(0..=CONTESTED - 1))?];
         // Who only looks is told of a new leader by nobody.
         let looks_only = plan.has_reader && work.number == 1;
+        if plan.changes_settings && random.chance(SETTINGS_PPM) {
+            match random.within(0..=2) {
+                0 if !looks_only => drop(work.agree_on(Windows::numbered(random.within(0..=Windows::LAST))).await?),
+                _ => drop(work.see_windows().await?),
+            }
+        }
         match random.within(if looks_only { 58..=99 } else { 0..=99 }) {
             0..=3 => {
                 if let Some(name) = pick(&own, &mut random) {
@@ -170,9 +194,9 @@ async fn day(work: Work<'_>, mut random: Random, gate: &Gate, plan: &Plan) -> Ve
                 let name = FileName::new(format!("user-{}/{written}", work.number))?;
                 written += 1;
                 own.push(name.clone());
-                write(work, &name, &mut random).await?;
+                write(work, &name, Again::SameSource, &mut random).await?;
             }
-            25..=38 => write(work, some, &mut random).await?,
+            25..=38 => write(work, some, Again::OtherSource, &mut random).await?,
             39..=44 => {
                 let manner = if random.chance(200_000) { vanishing(&mut random) } else { Manner::Plain };
                 work.overwrite(some, length(&mut random), manner).await?;
@@ -198,6 +222,8 @@ async fn day(work: Work<'_>, mut random: Random, gate: &Gate, plan: &Plan) -> Ve
                     work.read(name, random.chance(500_000)).await?;
                 }
             }
+            96 => drop(work.list_level(&everywhere, &contested).await?),
+            97 => drop(work.list_uploads(some).await?),
             _ => drop(work.list(&everywhere, &contested).await?),
         }
         gate.busy.set(gate.busy.get() - 1);
@@ -205,8 +231,17 @@ async fn day(work: Work<'_>, mut random: Random, gate: &Gate, plan: &Plan) -> Ve
     Ok(())
 }
 
+/// What a user uploads who tries again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// The same source, as with the same command: it goes on with what the first left, if that can be.
+    SameSource,
+    /// Another one, of the same size.
+    OtherSource,
+}
+
 /// Writes a file in some manner; if that fails, maybe once more.
-async fn write(work: Work<'_>, name: &FileName, random: &mut Random) -> Verdict {
+async fn write(work: Work<'_>, name: &FileName, again: Again, random: &mut Random) -> Verdict {
     let length = length(random);
     let manner = match random.within(0..=99) {
         0..=69 => Manner::Plain,
@@ -214,9 +249,14 @@ async fn write(work: Work<'_>, name: &FileName, random: &mut Random) -> Verdict 
         82..=89 => Manner::Failing(random.within(0..=length)),
         _ => vanishing(random),
     };
-    let again = random.chance(500_000);
-    if work.upload(name, length, manner).await?.outcome == Outcome::Unknown && again {
-        work.upload(name, length, Manner::Plain).await?;
+    let (tries_again, goes_on) = (random.chance(500_000), random.chance(700_000));
+    let outcome = work.upload(name, length, manner).await?.outcome;
+    match outcome {
+        Outcome::Unknown | Outcome::Failed if tries_again && goes_on && again == Again::SameSource => {
+            work.upload_again(name).await?;
+        }
+        Outcome::Unknown if tries_again => drop(work.upload(name, length, Manner::Plain).await?),
+        _ => {}
     }
     Ok(())
 }

@@ -234,6 +234,14 @@ impl Oracle {
         }
     }
 
+    /// Whether somebody began to upload, under that name, a source of that size if it is known.
+    #[must_use]
+    pub fn was_begun(&self, name: &FileName, size: Option<u64>) -> bool {
+        let state = self.0.borrow();
+        let mut begun = state.contents.values().filter(|(names, _)| names.contains(name));
+        begun.any(|(_, content)| size.is_none_or(|size| size == content.length))
+    }
+
     /// The files that are kept.
     #[must_use]
     pub fn kept(&self) -> Vec<Kept> {
@@ -360,6 +368,8 @@ mod tests {
         let oracle = Oracle::default();
         let attempt = oracle.begin(&name("a"), 5);
         let good = info(&attempt, 1);
+        assert!(oracle.was_begun(&name("a"), None) && oracle.was_begun(&name("a"), Some(5)));
+        assert!(!oracle.was_begun(&name("a"), Some(4)) && !oracle.was_begun(&name("b"), None));
         assert_eq!(oracle.content_of(&good), Ok((attempt.id, attempt.content)));
         assert!(oracle.content_of(&FileInfo { size: 4, ..good.clone() }).is_err());
         assert!(oracle.content_of(&FileInfo { name: name("b"), ..good.clone() }).is_err());

@@ -39,6 +39,8 @@ pub struct Plan {
     pub thinking: Duration,
     /// Whether the first user only looks.
     pub has_reader: bool,
+    /// Whether users change the windows in which silence is judged.
+    pub changes_settings: bool,
     /// Faults that happen, with their weights.
     kinds: Vec<(FaultKind, u64)>,
     /// The storage node that may lose data for good: the loss of one store is what every file survives.
@@ -71,7 +73,20 @@ impl Plan {
         // Few lives are long enough for snapshots as production takes them.
         let often = random.chance(500_000);
         let snapshot_entries = if often { random.within(OFTEN) } else { SNAPSHOT_ENTRIES_DEFAULT };
-        Plan { metadata, storage, users, snapshot_entries, link, thinking, has_reader, kinds, victim, faults_max }
+        let changes_settings = random.chance(300_000);
+        Plan {
+            metadata,
+            storage,
+            users,
+            snapshot_entries,
+            link,
+            thinking,
+            has_reader,
+            changes_settings,
+            kinds,
+            victim,
+            faults_max,
+        }
     }
 
     /// The cluster.
@@ -147,10 +162,13 @@ impl Plan {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Plan { metadata, storage, users, snapshot_entries, link, thinking, has_reader, .. } = self;
-        let Plan { kinds, victim, faults_max, .. } = self;
+        let Plan { changes_settings, kinds, victim, faults_max, .. } = self;
         write!(f, "{metadata} + {storage} nodes, {users} users who think up to {} ms, ", thinking.as_millis())?;
         if *has_reader {
             write!(f, "the first of whom only looks, ")?;
+        }
+        if *changes_settings {
+            write!(f, "who change settings, ")?;
         }
         write!(f, "a snapshot after {snapshot_entries} entries, ")?;
         write!(f, "loss {} ppm, packets up to {} bytes, ", link.loss_ppm, link.udp_payload_max)?;

@@ -1,11 +1,14 @@
 //! What users do, one operation at a time: each is recorded in the history, judged by the oracle, and must end.
 
 mod again;
+mod listing;
 mod name;
 mod settings;
 mod version;
 
 pub use again::Share;
+pub use listing::LISTINGS_IN_ORDER;
+pub use settings::{SETTINGS_WHOLE, Windows};
 pub use version::UNMIXED;
 
 use crate::cluster::User;
@@ -351,39 +354,6 @@ impl Work<'_> {
         self.right(&info, checker.verdict().map(|_| (seen == info.size, seen)))?;
         self.shared.trace.record("read", format_args!("{name}: went on from {first} of {seen} bytes"));
         Ok(())
-    }
-
-    /// Lists everything below a prefix: each of `names` is seen or not.
-    ///
-    /// # Errors
-    /// It does not end, or tells of what nobody wrote.
-    pub async fn list(&self, prefix: &FileName, names: &[FileName]) -> Result<Ended, AnyError> {
-        let since = self.shared.history.moment();
-        let began = Instant::now();
-        let all = async {
-            let mut all = Vec::new();
-            let mut listing = self.user.client().list(prefix.as_str());
-            while let Some(info) = listing.next().await? {
-                all.push(info);
-            }
-            Ok::<_, ClientError>(all)
-        };
-        let listed = self.finish("list", prefix, all).await?;
-        let (outcome, words) = match &listed {
-            Ok(all) => (Outcome::Done, format!("{} files", all.len())),
-            Err(error) => (Outcome::Unknown, error.to_string()),
-        };
-        for name in names {
-            let outcome = match &listed {
-                Err(_) => Outcome::Unknown,
-                Ok(all) => match all.iter().find(|info| info.name == *name) {
-                    None => Outcome::Absent,
-                    Some(info) => Outcome::Found(self.known(info)?.0),
-                },
-            };
-            self.shared.history.observe(self.number, name, since, Operation::List, outcome);
-        }
-        Ok(self.note("list", prefix, began, outcome, words))
     }
 
     /// What a look at a name came to.

@@ -7,7 +7,7 @@ use dfs_core::checksum::ChunkSums;
 use dfs_core::id::{ChunkId, ChunkIndex, Epoch, FileId, NodeId, Role};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::chunk::{
-    ChunkWritten, ReadAnswer, ReadChunk, WriteAnswer, WriteChunk, WriteReplica, WriteReply, WriteTrailer,
+    ChunkWritten, FoundBytes, ReadAnswer, ReadChunk, WriteAnswer, WriteChunk, WriteReplica, WriteReply, WriteTrailer,
 };
 use dfs_transport::endpoint::{Endpoint, EndpointSettings};
 use dfs_transport::exchange::{CallError, Exchange};
@@ -148,17 +148,20 @@ impl Writer {
     }
 
     /// What the node says of a read of a whole chunk.
-    pub async fn read(&self, index: u32) -> Result<ReadAnswer, CallError> {
+    pub async fn read(&self, index: u32) -> Result<FoundBytes, CallError> {
         Ok(self.begin_read(index).await?.1)
     }
 
-    /// Asks for a whole chunk, and answers the exchange, with what the node says of it.
-    pub async fn begin_read(&self, index: u32) -> Result<(Exchange, ReadAnswer), CallError> {
+    /// Asks for a whole chunk, and answers the exchange, with what the node says of it once it is its turn.
+    pub async fn begin_read(&self, index: u32) -> Result<(Exchange, FoundBytes), CallError> {
         let chunk = ChunkId { file: FileId(1_000_000), index: ChunkIndex(index) };
         let request = ReadChunk { chunk, epoch: Epoch::FIRST, offset: 0, length: u32::MAX };
         let mut exchange = self.peers.open(&self.storage, Class::Bulk, &request, Self::deadline()).await.unwrap();
-        let answer = exchange.receive_message().await?;
-        Ok((exchange, answer))
+        loop {
+            if let ReadAnswer::Found(found) = exchange.receive_message().await? {
+                return Ok((exchange, found));
+            }
+        }
     }
 }
 
@@ -168,7 +171,7 @@ async fn bytes_that_do_not_match_or_end_early_are_refused_and_nothing_is_stored(
     let cluster = Cluster::shared();
     let writer = Writer::new(&cluster);
     let (content, other) = (bytes(200_000, 17), bytes(200_000, 18));
-    let missing = |answer: Result<ReadAnswer, CallError>| {
+    let missing = |answer: Result<FoundBytes, CallError>| {
         assert!(matches!(answer, Err(CallError::Refused(Refusal::ChunkMissing))), "{answer:?}");
     };
 

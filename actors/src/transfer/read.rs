@@ -4,19 +4,28 @@
 
 use super::{TransferError, Transfers, blocks_of};
 use crate::chunk_store::READ_BLOCKS_MAX;
-use dfs_core::limit::BLOCK_BYTES;
+use dfs_core::limit::{BLOCK_BYTES, SIGN_OF_LIFE_MS};
 use dfs_core::refusal::Refusal;
-use dfs_core::wire::chunk::{ReadAnswer, ReadChunk, ReadTrailer};
+use dfs_core::wire::chunk::{FoundBytes, ReadAnswer, ReadChunk, ReadTrailer};
 use dfs_transport::endpoint::Inbound;
 use dfs_transport::exchange::Exchange;
+use std::time::Duration;
+use tokio::time::{sleep, timeout_at};
 
-/// Serves one [`ReadChunk`].
-pub async fn serve(transfers: Transfers, inbound: Inbound) {
+/// Serves one [`ReadChunk`] once its turn has come, while it holds what that gives. It waits no longer than its deadline,
+/// and no longer than there is somebody to wait for.
+pub async fn serve<T>(transfers: Transfers, turn: impl Future<Output = T>, inbound: Inbound) {
     let request = match inbound.decode::<ReadChunk>() {
         Ok(request) => request,
         Err(refusal) => return drop(inbound.exchange.refuse(refusal).await),
     };
-    let mut exchange = inbound.exchange;
+    let (deadline, mut exchange) = (inbound.deadline, inbound.exchange);
+    let turn = tokio::select! {
+        biased;
+        turn = timeout_at(deadline, turn) => turn,
+        () = until_gone(&mut exchange) => return,
+    };
+    let Ok(_permit) = turn else { return drop(exchange.refuse(Refusal::Overloaded).await) };
     match read(&transfers, &request, &mut exchange).await {
         Ok(trailer) => drop(exchange.reply(&trailer).await),
         Err(TransferError::Refused(refusal)) => {
@@ -27,6 +36,16 @@ pub async fn serve(transfers: Transfers, inbound: Inbound) {
         }
         Err(TransferError::Lost(error)) => {
             tracing::debug!(chunk = %request.chunk, epoch = %request.epoch, %error, "a read ended early");
+        }
+    }
+}
+
+/// Gives a sign of life now and then, until the reader cannot be told any more.
+async fn until_gone(exchange: &mut Exchange) {
+    loop {
+        sleep(Duration::from_millis(SIGN_OF_LIFE_MS)).await;
+        if exchange.send_message(&ReadAnswer::Waiting).await.is_err() {
+            return;
         }
     }
 }
@@ -51,7 +70,8 @@ async fn read(
     let piece = |block: u32| READ_BLOCKS_MAX.min(end_block - block);
     let mut block = first_block;
     let mut payload = reader.next_blocks(block, piece(block)).await.map_err(Refusal::from)?;
-    exchange.send_message(&ReadAnswer { sums: reader.sums().clone(), offset, length }).await?;
+    let found = FoundBytes { sums: reader.sums().clone(), offset, length };
+    exchange.send_message(&ReadAnswer::Found(found)).await?;
     loop {
         block += piece(block);
         if block >= end_block {

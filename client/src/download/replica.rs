@@ -64,17 +64,24 @@ pub(super) async fn read_replica(
     let address = address.ok_or(TransferFailure::NoAddress)?;
     let stall = client.settings.stall_timeout;
     let blocks = wanted.blocks();
-    let deadline = Instant::now() + 3 * stall + flow::longest(blocks.length);
+    // Its turn may come late, but a node that is at others says so.
+    let deadline = Instant::now() + client.settings.operation_timeout + flow::longest(blocks.length);
     let to = Destination { address, role: Role::Storage, node: Some(node) };
     let request =
         ReadChunk { chunk: wanted.chunk, epoch: location.epoch, offset: blocks.offset, length: blocks.length };
-    let (mut exchange, answer) = moving(stall, async {
+    let mut exchange = moving(stall, async {
         let mut exchange = client.peers.open(&to, Class::Bulk, &request, deadline).await?;
         exchange.finish().await?;
-        let answer: ReadAnswer = exchange.receive_message().await?;
-        Ok((exchange, answer))
+        Ok(exchange)
     })
     .await?;
+    // For those who watch it, it stands still meanwhile: another replica may have room.
+    let answer = loop {
+        match moving(stall, exchange.receive_message()).await? {
+            ReadAnswer::Waiting => {}
+            ReadAnswer::Found(found) => break found,
+        }
+    };
     movement.moved();
     let first_byte = movement.begun.elapsed();
     let sums = answer.sums;

@@ -4,7 +4,7 @@ use crate::fake::{Cluster, content};
 use crate::finding::{download, named, request, upload};
 use crate::storage::Fault;
 use bytes::Bytes;
-use dfs_client::{DownloadRequest, Sink, UploadRequest};
+use dfs_client::{ClientSettings, DownloadRequest, Sink, UploadRequest};
 use dfs_core::id::NodeId;
 use std::io;
 use std::time::Duration;
@@ -53,6 +53,16 @@ async fn no_read_waits_for_a_second_because_of_one_bad_node() {
         // With slack for a busy machine; the simulation holds it to the second.
         assert!(sink.longest < 2 * SECOND, "{fault:?}: {:?}", sink.longest);
     }
+}
+
+#[tokio::test]
+async fn where_all_nodes_are_busy_and_say_so_a_read_waits_for_its_turn() {
+    let cluster = Cluster::start();
+    let settings = ClientSettings { stall_timeout: SECOND, read_timeout: SECOND, ..ClientSettings::default() };
+    let client = cluster.client_with(cluster.metadata.addresses(), settings);
+    upload(&client, "file", 100_000).await.unwrap();
+    cluster.storage.iter().for_each(|node| node.set_fault(Fault::Busy(2 * SECOND)));
+    assert!(download(&client, "file").await.unwrap() == content(100_000));
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use dfs_core::limit::BLOCK_BYTES;
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::Request;
 use dfs_core::wire::chunk::{
-    ChunkWritten, HeldChunk, HeldChunks, HeldList, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer, WriteChunk,
-    WriteReply, WriteTrailer,
+    ChunkWritten, FoundBytes, HeldChunk, HeldChunks, HeldList, ReadAnswer, ReadChunk, ReadTrailer, WriteAnswer,
+    WriteChunk, WriteReply, WriteTrailer,
 };
 use dfs_transport::endpoint::{Dispatch, Inbound};
 use dfs_transport::exchange::{CallError, Exchange};
@@ -41,6 +41,8 @@ pub enum Fault {
     AcknowledgesOtherBytes,
     /// It answers reads only after this time.
     Late(Duration),
+    /// It lets reads wait for this time, and says so.
+    Busy(Duration),
     /// It sends what is read in pieces of 8 KiB, this time apart.
     Trickles(Duration),
     /// It breaks off in the middle of the payload.
@@ -267,7 +269,14 @@ async fn read(storage: &Storage, inbound: Inbound) -> Result<(), CallError> {
     if let Fault::Late(time) = storage.fault() {
         tokio::time::sleep(time).await;
     }
-    exchange.send_message(&ReadAnswer { sums, offset, length }).await?;
+    if let Fault::Busy(time) = storage.fault() {
+        let end = tokio::time::Instant::now() + time;
+        while tokio::time::Instant::now() < end {
+            tokio::time::sleep(SIGN).await;
+            exchange.send_message(&ReadAnswer::Waiting).await?;
+        }
+    }
+    exchange.send_message(&ReadAnswer::Found(FoundBytes { sums, offset, length })).await?;
     if storage.fault() == Fault::BreaksOff {
         let half = bytes.slice(..bytes.len() / 2);
         return exchange.send_payload(half).await;

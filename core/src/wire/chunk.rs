@@ -8,7 +8,8 @@
 //! [`SIGN_OF_LIFE_MS`](crate::limit::SIGN_OF_LIFE_MS), so that a slow disk is not taken for a node that is gone.
 //!
 //! **A read** is one stream. The node answers [`ReadChunk`] with a [`ReadAnswer`], the payload, and a
-//! [`ReadTrailer`]; a stream that ends before its trailer has failed.
+//! [`ReadTrailer`]; a stream that ends before its trailer has failed. While the read waits for its turn it is told so as
+//! often as a write is.
 //!
 //! [`HeldChunks`] is a plain question with one answer.
 
@@ -108,9 +109,18 @@ pub struct ReadChunk {
     pub length: u32,
 }
 
+/// What a node says to a read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadAnswer {
+    /// The payload follows, and then the trailer.
+    Found(FoundBytes),
+    /// The turn of the read has not come yet; the node is at others.
+    Waiting,
+}
+
 /// What precedes the payload of a read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReadAnswer {
+pub struct FoundBytes {
     /// The checksums of the whole chunk, as its record keeps them.
     pub sums: ChunkSums,
     /// The first byte that follows: the start of a block.

@@ -5,6 +5,7 @@ use crate::settings::{LogFilter, LogFormat, MetricsListen, SNAPSHOT_ENTRIES_DEFA
 use bytes::Bytes;
 use dfs_core::checksum::ChunkSums;
 use dfs_core::id::{ChunkId, ChunkIndex, GroupIndex, Role, UploadNonce};
+use dfs_core::limit::STORE_READS_PER_CLIENT_MAX;
 use dfs_core::name::FileName;
 use dfs_core::refusal::Refusal;
 use dfs_core::time::WallTime;
@@ -230,7 +231,7 @@ async fn a_chunk_goes_to_three_nodes_and_comes_back_from_each() {
         let from = Destination { address: holder.address, role: Role::Storage, node: Some(holder.node) };
         let read = ReadChunk { chunk, epoch: request.epoch, offset: 70_000, length: 70_000 };
         let mut exchange = client.peers.open(&from, Class::Bulk, &read, deadline()).await.unwrap();
-        let answer: ReadAnswer = exchange.receive_message().await.unwrap();
+        let ReadAnswer::Found(answer) = exchange.receive_message().await.unwrap() else { panic!("nobody waits here") };
         assert_eq!((answer.offset, answer.length), (65_536, 131_072), "whole blocks around what was asked for");
         exchange.expect_payload(u64::from(answer.length));
         let mut payload = Vec::new();
@@ -243,6 +244,38 @@ async fn a_chunk_goes_to_three_nodes_and_comes_back_from_each() {
     let leadership = client.call(&WhoLeads {}).await.unwrap();
     assert!(leadership.leader.is_some() && leadership.cluster.is_some());
 
+    for node in storage {
+        node.stop().await;
+    }
+    metadata.stop().await;
+}
+
+#[tokio::test]
+async fn a_read_beyond_the_share_of_its_client_is_told_that_it_waits_until_its_turn_comes() {
+    let (cluster, metadata, storage, client) = TestCluster::serving().await;
+    let content = vec![7; 4_000_000];
+    let (_, request, to) = client.create("large", content.len()).await;
+    client.write(&request, to, &content).await.unwrap();
+    let read = ReadChunk { chunk: request.chunk, epoch: request.epoch, offset: 0, length: u32::MAX };
+    let end = Instant::now() + PATIENCE;
+    let open = async |client: &TestClient| client.peers.open(&to, Class::Control, &read, end).await.unwrap();
+
+    // Each holds its permit as long as it takes nothing of its payload. A connection has room for so much of three.
+    let mut held = Vec::new();
+    while held.len() < STORE_READS_PER_CLIENT_MAX {
+        let same = cluster.client();
+        for _ in 0..3 {
+            let mut exchange = open(&same).await;
+            assert!(matches!(exchange.receive_message().await, Ok(ReadAnswer::Found(_))));
+            held.push(exchange);
+        }
+    }
+    let mut further = open(&client).await;
+    for _ in 0..3 {
+        assert_eq!(further.receive_message::<ReadAnswer>().await.unwrap(), ReadAnswer::Waiting);
+    }
+    drop(held);
+    while further.receive_message::<ReadAnswer>().await.unwrap() == ReadAnswer::Waiting {}
     for node in storage {
         node.stop().await;
     }

@@ -55,6 +55,8 @@ fn late_copies() -> Story {
         .upload("a", mib(2))
         .mend(it())
         .expect_copies("a", 3)
+        // Sooner than repair would have them made once more.
+        .within(seconds(10))
 }
 
 fn overruled() -> Story {

@@ -3,24 +3,27 @@
 //! *Owns* the list of pending copies: chunks that this node holds durably as their primary while a node of the
 //! placement does not; and the leader's orders (`orders`). *Receives* [`ReplicatorMessage::CatchUp`] from transfers,
 //! orders from the `HeartbeatActor`, and the outcome of its own copies. *Asks* the target nodes, through streams.
-//! *Supervised by* the storage tree. *Bounds*: at most [`PENDING_COPIES_MAX`] pending copies (beyond, the newest are
-//! left to repair) and [`CATCH_UPS_MAX`] copies at once; a copy that fails backs off with jitter. Orders have bounds of
-//! their own.
+//! *Supervised by* the storage tree. *Bounds*: at most [`PENDING_COPIES_MAX`](dfs_core::limit::PENDING_COPIES_MAX)
+//! pending copies (beyond, the newest are left to repair) and [`CATCH_UPS_MAX`] copies at once; a node that does not take
+//! its copies is tried ever more seldom, with jitter, and does not hold up those of others (`pending`). Orders have bounds
+//! of their own.
 //!
 //! The list lives in memory only: what it loses in a crash is found under-replicated by metadata.
 
 mod orders;
+mod pending;
 
 use crate::seat::Seat;
 use crate::transfer::Transfers;
 use crate::transfer::copy::{CopyError, CopyJob, copy_to};
 use dfs_core::checksum::Digest;
 use dfs_core::id::{ChunkId, Epoch, NodeId};
-use dfs_core::limit::{CATCH_UPS_MAX, PENDING_COPIES_MAX};
+use dfs_core::limit::CATCH_UPS_MAX;
 use dfs_core::wire::NodeAddress;
 use dfs_core::wire::membership::{LateReport, Order, Receipt};
 use dfs_transport::world::OwnedTask;
 use orders::{OrderKey, Orders};
+use pending::{Lines, Turn};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +33,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// How long one copy may take.
 const COPY_WITHIN: Duration = Duration::from_secs(60);
-/// What a failed copy waits first, and at most.
+/// What a node that does not take its copies is left alone for, first and at most.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(30));
 
 /// A chunk that some nodes of its placement do not hold yet.
@@ -58,7 +61,7 @@ pub enum ReplicatorMessage {
     Copied(CopyKey, Result<Digest, CopyError>),
     /// An order ended; where there is something to tell, with its receipt.
     Ordered(OrderKey, Option<Receipt>),
-    /// A copy that failed is due again.
+    /// A node that failed is due again.
     Due,
 }
 
@@ -95,60 +98,45 @@ impl ReplicatorHandle {
 /// One copy: which chunk, under which epoch, to which node.
 pub type CopyKey = (ChunkId, Epoch, NodeId);
 
-struct Copy {
-    target: NodeAddress,
-    length: u32,
-    failures: u32,
-    due: Instant,
-    /// The task, while the copy is under way.
-    running: Option<OwnedTask<()>>,
-}
-
 /// Brings copies to where they are missing.
 pub struct ReplicatorActor;
 
 /// What a replicator keeps.
 pub struct ReplicatorState {
     transfers: Transfers,
-    copies: BTreeMap<CopyKey, Copy>,
+    pending: Lines,
+    running: BTreeMap<CopyKey, (Turn, OwnedTask<()>)>,
     orders: Orders,
     #[allow(dead_code, reason = "held: the alarm ends with the actor")]
     alarm: Option<OwnedTask<()>>,
 }
 
 impl ReplicatorState {
-    fn add(&mut self, key: CopyKey, target: NodeAddress, length: u32) {
-        if self.copies.len() >= PENDING_COPIES_MAX && !self.copies.contains_key(&key) {
-            tracing::warn!(chunk = %key.0, target = %key.2, "too many pending copies; this one is left to repair");
-            return;
+    fn catch_up(&mut self, pending: PendingCopies) {
+        let PendingCopies { chunk, epoch, length, targets, .. } = pending;
+        for target in targets {
+            if !self.pending.add(chunk, epoch, target, length, Instant::now()) {
+                tracing::warn!(%chunk, target = %target.node, "too many pending copies; this one is left to repair");
+            }
         }
-        let due = Instant::now();
-        self.copies.entry(key).or_insert(Copy { target, length, failures: 0, due, running: None });
     }
 
     /// Starts what is due while there is room, and sets the alarm for what is due next.
     fn go_on(&mut self, me: &ActorRef<ReplicatorMessage>) {
         let now = Instant::now();
-        let mut running = self.copies.values().filter(|copy| copy.running.is_some()).count();
-        let mut next: Option<Instant> = None;
-        for (key, copy) in &mut self.copies {
-            if copy.running.is_some() || running >= CATCH_UPS_MAX {
-                continue;
-            }
-            if copy.due > now {
-                next = Some(next.map_or(copy.due, |next| next.min(copy.due)));
-                continue;
-            }
-            running += 1;
-            let (transfers, target, key, me) = (self.transfers.clone(), copy.target, *key, me.clone());
+        while self.running.len() < CATCH_UPS_MAX
+            && let Some(turn) = self.pending.begin_next(now)
+        {
+            let (transfers, me) = (self.transfers.clone(), me.clone());
             let work = async move {
-                let job = CopyJob { chunk: key.0, epoch: key.1, target, expected: None };
+                let Turn { chunk, epoch, target, .. } = turn;
+                let job = CopyJob { chunk, epoch, target, expected: None };
                 let outcome = copy_to(&transfers, job, Instant::now() + COPY_WITHIN).await;
-                let _ = me.send_message(ReplicatorMessage::Copied(key, outcome));
+                let _ = me.send_message(ReplicatorMessage::Copied(turn.key(), outcome));
             };
-            copy.running = Some(self.transfers.scope.spawn(work).owned());
+            self.running.insert(turn.key(), (turn, self.transfers.scope.spawn(work).owned()));
         }
-        self.alarm = next.map(|at| {
+        self.alarm = self.pending.due_next(now).map(|at| {
             let me = me.clone();
             let ring = async move {
                 sleep_until(at).await;
@@ -159,26 +147,31 @@ impl ReplicatorState {
     }
 
     fn copied(&mut self, key: CopyKey, outcome: Result<Digest, CopyError>) {
-        let Some(copy) = self.copies.get_mut(&key) else { return };
+        let Some((turn, _)) = self.running.remove(&key) else { return };
         let (chunk, epoch, target) = key;
+        let now = Instant::now();
         match outcome {
             Ok(checksum) => {
                 tracing::info!(%chunk, %target, "a pending copy is caught up");
-                let (length, holders) = (copy.length, vec![self.transfers.node, target]);
-                self.copies.remove(&key);
+                let (length, holders) = (turn.length, vec![self.transfers.node, target]);
+                self.pending.done(&turn, now);
                 self.transfers.heartbeat.late_report(LateReport { chunk, epoch, length, checksum, holders });
             }
             // Another content or a source that is gone will not get better by trying.
             Err(error @ (CopyError::Source(_) | CopyError::Conflict)) => {
                 tracing::warn!(%chunk, %target, %error, "a pending copy is given up");
-                self.copies.remove(&key);
+                self.pending.given_up(&turn);
             }
             Err(CopyError::Target(error)) => {
-                copy.running = None;
-                copy.failures = copy.failures.saturating_add(1);
-                let pause = BACK_OFF.0.saturating_mul(1 << copy.failures.min(10)).min(BACK_OFF.1);
-                copy.due = Instant::now() + self.transfers.entropy.jitter(pause);
                 tracing::debug!(%chunk, %target, %error, "a pending copy failed; trying again later");
+                let pause = |failures: u32| {
+                    let pause = BACK_OFF.0.saturating_mul(1 << failures.min(10)).min(BACK_OFF.1);
+                    self.transfers.entropy.jitter(pause)
+                };
+                let left = self.pending.failed(&turn, now, pause);
+                if left > 0 {
+                    tracing::warn!(%target, copies = left, "a node has not taken its pending copies for long; they are left to repair");
+                }
             }
         }
     }
@@ -195,7 +188,13 @@ impl Actor for ReplicatorActor {
         transfers: Transfers,
     ) -> Result<ReplicatorState, ActorProcessingErr> {
         transfers.replicator.pending.store(0, Ordering::Relaxed);
-        Ok(ReplicatorState { transfers, copies: BTreeMap::new(), orders: Orders::default(), alarm: None })
+        Ok(ReplicatorState {
+            transfers,
+            pending: Lines::default(),
+            running: BTreeMap::new(),
+            orders: Orders::default(),
+            alarm: None,
+        })
     }
 
     async fn handle(
@@ -205,11 +204,7 @@ impl Actor for ReplicatorActor {
         state: &mut ReplicatorState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ReplicatorMessage::CatchUp(pending) => {
-                for target in pending.targets {
-                    state.add((pending.chunk, pending.epoch, target.node), target, pending.length);
-                }
-            }
+            ReplicatorMessage::CatchUp(pending) => state.catch_up(pending),
             ReplicatorMessage::Order(order) => state.orders.take(order),
             ReplicatorMessage::Ordered(key, receipt) => {
                 state.orders.ended(&key);
@@ -222,7 +217,7 @@ impl Actor for ReplicatorActor {
         }
         state.go_on(&me);
         state.orders.go_on(&state.transfers, &me);
-        state.transfers.replicator.pending.store(state.copies.len() as u64, Ordering::Relaxed);
+        state.transfers.replicator.pending.store(state.pending.count() as u64, Ordering::Relaxed);
         Ok(())
     }
 }

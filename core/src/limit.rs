@@ -132,6 +132,8 @@ pub const STRAGGLER_WAIT_MS: u64 = 200;
 pub const SIGN_OF_LIFE_MS: u64 = 250;
 /// How long a needed replica may stand still at most, whatever a client asks.
 pub const REPLICA_PATIENCE_MAX_MS: u32 = 10_000;
+/// How long a primary tries to catch up a copy that its node does not take, before it is left to repair.
+pub const PENDING_COPY_WITHIN_MS: u64 = 10 * 60 * 1000;
 /// Copies that a primary keeps in mind to catch up at most.
 pub const PENDING_COPIES_MAX: usize = 65_536;
 

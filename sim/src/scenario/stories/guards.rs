@@ -13,6 +13,7 @@ pub(super) fn all() -> Vec<Story> {
         late_copies(),
         overruled(),
         torn_records(),
+        hole_in_a_segment(),
         checkpoint(),
         repeated_deletion(),
         receipt_for_another_leader(),
@@ -89,6 +90,23 @@ fn torn_records() -> Story {
                 .expect_readable(name)
         },
     )
+}
+
+fn hole_in_a_segment() -> Story {
+    let told =
+        story("hole-in-a-segment", "What lies behind a record that was begun and given up is found again (54).", 3, 3)
+            .large_chunks()
+            .upload("warm", kib(100));
+    let told = [("a", 200), ("b", 250), ("c", 300), ("d", 350), ("e", 400), ("f", 500)]
+        .into_iter()
+        .fold(told, |told, (name, moment)| told.abandon_upload(name, mib(4), milliseconds(moment)).wait(seconds(1)));
+    told.mend(storage(1))
+        .upload("behind", mib(2))
+        .expect_copies("behind", 3)
+        .cut_power(all_storage())
+        .start(all_storage())
+        .until_whole()
+        .expect_readable("behind")
 }
 
 fn checkpoint() -> Story {

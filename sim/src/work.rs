@@ -17,6 +17,7 @@ use crate::oracle::{Attempt, Oracle};
 use crate::trace::Trace;
 use crate::verdict::{AnyError, Failure, Tally};
 use dfs_client::{ClientError, DownloadRequest, Progress, Resume, Sink, UploadRequest};
+use dfs_core::limit::WRITE_PIECE_BYTES;
 use dfs_core::name::FileName;
 use dfs_core::range::ByteRange;
 use dfs_core::unit::ChunkSize;
@@ -31,7 +32,8 @@ use tokio::time::{Instant, timeout};
 pub const CHUNK_BYTES: u32 = 64 * 1024;
 
 /// Large enough that a store writes a record of it in several pieces, so that it can be left half written.
-pub const LARGE_CHUNK_BYTES: u32 = 512 * 1024;
+pub const LARGE_CHUNK_BYTES: u32 = 1024 * 1024;
+const _: () = assert!(LARGE_CHUNK_BYTES as usize > WRITE_PIECE_BYTES);
 
 /// Longer than all patience of a client together.
 pub const OPERATION_WITHIN: Duration = Duration::from_secs(180);

@@ -97,10 +97,11 @@ fn hole_in_a_segment() -> Story {
         story("hole-in-a-segment", "What lies behind a record that was begun and given up is found again (54).", 3, 3)
             .large_chunks()
             .upload("warm", kib(100));
-    let told = [("a", 200), ("b", 250), ("c", 300), ("d", 350), ("e", 400), ("f", 500)]
+    let moments = [("a", 300), ("b", 400), ("c", 500), ("d", 600), ("e", 700), ("f", 800)];
+    let told = moments
         .into_iter()
-        .fold(told, |told, (name, moment)| told.abandon_upload(name, mib(4), milliseconds(moment)).wait(seconds(1)));
-    told.mend(storage(1))
+        .fold(told, |told, (name, moment)| told.abandon_upload(name, mib(1), milliseconds(moment)).wait(seconds(1)));
+    told.heal()
         .upload("behind", mib(2))
         .expect_copies("behind", 3)
         .cut_power(all_storage())

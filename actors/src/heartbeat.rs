@@ -28,8 +28,8 @@ use dfs_transport::world::{OwnedTask, World};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -111,6 +111,8 @@ pub struct HeartbeatArguments {
     pub ready: Arc<AtomicBool>,
     /// Counts its beats.
     pub beats: Arc<BeatMeter>,
+    /// Why the cluster refuses this process, once it has: it never registers again.
+    pub refused: Arc<OnceLock<String>>,
 }
 
 /// What is counted of beats.
@@ -143,6 +145,18 @@ pub struct HeartbeatState {
 }
 
 impl HeartbeatArguments {
+    /// A refusal that no other metadata node would take back ends this actor, which does not start again, and with it
+    /// the node.
+    fn fail_if_final(&self, error: &CallError) -> Result<(), ActorProcessingErr> {
+        match error {
+            CallError::Refused(refusal) if !refusal.is_retryable() => {
+                let refused = self.refused.get_or_init(|| format!("the cluster refuses this node: {refusal}"));
+                Err(refused.clone().into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn register(&self, me: &ActorRef<HeartbeatMessage>, mut link: MetadataLink, at: Instant) -> OwnedTask<()> {
         let (arguments, me) = (self.clone(), me.clone());
         let call = async move {
@@ -250,6 +264,10 @@ impl Actor for HeartbeatActor {
         me: ActorRef<HeartbeatMessage>,
         arguments: HeartbeatArguments,
     ) -> Result<HeartbeatState, ActorProcessingErr> {
+        // To register once more would begin another life, and end that of whoever has taken this node's place.
+        if let Some(refused) = arguments.refused.get() {
+            return Err(refused.clone().into());
+        }
         let world = &arguments.world;
         let link = MetadataLink::new(arguments.endpoint.peers(), world.entropy.clone(), arguments.seeds.clone());
         let calling = arguments.register(&me, link, Instant::now());
@@ -302,7 +320,7 @@ impl Actor for HeartbeatActor {
                 }
             }
             HeartbeatMessage::Registered(link, Err(error)) => {
-                fail_if_final(&error)?;
+                state.arguments.fail_if_final(&error)?;
                 tracing::info!(%error, "cannot register yet; trying on");
                 state.calling = state.arguments.register(&me, link, state.soon());
             }
@@ -322,7 +340,7 @@ impl Actor for HeartbeatActor {
                 state.wait(&me, link, next);
             }
             HeartbeatMessage::Answered { link, outcome: Err(error), .. } => {
-                fail_if_final(&error)?;
+                state.arguments.fail_if_final(&error)?;
                 tracing::debug!(%error, "a beat was not answered; trying on");
                 let soon = state.soon();
                 state.wait(&me, link, soon);
@@ -335,15 +353,5 @@ impl Actor for HeartbeatActor {
             }
         }
         Ok(())
-    }
-}
-
-/// A refusal that no other metadata node would take back ends this actor, and in the end the node.
-fn fail_if_final(error: &CallError) -> Result<(), ActorProcessingErr> {
-    match error {
-        CallError::Refused(refusal) if !refusal.is_retryable() => {
-            Err(format!("the cluster refuses this node: {refusal}").into())
-        }
-        _ => Ok(()),
     }
 }

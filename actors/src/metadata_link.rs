@@ -4,7 +4,7 @@
 
 use dfs_core::id::Role;
 use dfs_core::leader::LeaderSearch;
-use dfs_core::limit::METADATA_ATTEMPT_MS;
+use dfs_core::limit::{LEADER_ATTEMPT_MS, METADATA_ATTEMPT_MS};
 use dfs_core::refusal::Refusal;
 use dfs_core::wire::Request;
 use dfs_transport::exchange::CallError;
@@ -19,12 +19,14 @@ pub struct MetadataLink {
     peers: Peers,
     entropy: Entropy,
     search: LeaderSearch,
+    /// Whether the one to be asked next has answered as the leader before.
+    is_found: bool,
 }
 
 impl MetadataLink {
     /// A link that knows the configured addresses only.
     pub fn new(peers: Peers, entropy: Entropy, seeds: Vec<SocketAddr>) -> MetadataLink {
-        MetadataLink { peers, entropy, search: LeaderSearch::new(seeds) }
+        MetadataLink { peers, entropy, search: LeaderSearch::new(seeds), is_found: false }
     }
 
     /// These are the members now.
@@ -39,14 +41,18 @@ impl MetadataLink {
     pub async fn call<R: Request>(&mut self, request: &R, deadline: Instant) -> Result<R::Reply, CallError> {
         loop {
             let target = Destination { address: self.search.target(), role: Role::Metadata, node: None };
-            let attempt = deadline.min(Instant::now() + Duration::from_millis(METADATA_ATTEMPT_MS));
+            // A leader may take its time on a slow disk. To ask it again would only be more work for it.
+            let attempt = if self.is_found { LEADER_ATTEMPT_MS } else { METADATA_ATTEMPT_MS };
+            let attempt = deadline.min(Instant::now() + Duration::from_millis(attempt));
             let error = match self.peers.call(&target, Class::Control, request, attempt).await {
                 Ok(reply) => {
                     self.search.succeeded();
+                    self.is_found = true;
                     return Ok(reply);
                 }
                 Err(error) => error,
             };
+            self.is_found = false;
             match &error {
                 CallError::Refused(Refusal::NotLeader { leader }) => {
                     self.search.redirected(leader.map(|leader| leader.address));

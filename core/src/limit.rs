@@ -67,6 +67,8 @@ pub const REPAIR_BACKLOG_MAX: usize = 16_384;
 pub const REPAIR_BACKLOG_VERIFIES_MAX: usize = REPAIR_BACKLOG_MAX / 4;
 /// How long a leader may be held up between two looks at its nodes before it was not listening in that time.
 pub const LEADER_HELD_UP_MS: u64 = 5_000;
+/// The same where windows are short: longer than what lies between two looks at all nodes.
+pub const LEADER_HELD_UP_MIN_MS: u64 = 2_000;
 /// How long a leader pauses between two looks at all groups.
 pub const SWEEP_PAUSE_MS: u64 = 10_000;
 /// Copies under way in the whole cluster at most.
@@ -178,6 +180,8 @@ pub const METADATA_REQUESTS_PER_CLIENT_MAX: usize = 256;
 
 /// How long one attempt at a metadata node lasts at most.
 pub const METADATA_ATTEMPT_MS: u64 = 500;
+/// How long a storage node waits for an answer of the leader that has answered it before.
+pub const LEADER_ATTEMPT_MS: u64 = 2_000;
 /// What a caller waits first, once it has asked all metadata nodes in vain.
 pub const LEADER_BACK_OFF_MIN_MS: u64 = 25;
 /// What a caller of the metadata cluster waits at most between attempts.

@@ -11,7 +11,7 @@
 //! Deliberately absent: clocks, and any say about copies. A dead node's copies stay recorded; readers filter.
 
 use crate::id::{Incarnation, NodeId};
-use crate::limit::{HEALTH_HISTORY_MAX, LEADER_HELD_UP_MS};
+use crate::limit::{HEALTH_HISTORY_MAX, LEADER_HELD_UP_MIN_MS, LEADER_HELD_UP_MS};
 use crate::placement::Candidate;
 use crate::settings::ClusterSettings;
 use crate::slowness::{Hearsay, SlowPeer};
@@ -119,12 +119,15 @@ impl Watch {
     }
 
     /// Goes on: to be told before anything else, and every second or so. If it was not for longer than
-    /// [`LEADER_HELD_UP_MS`], this process stood still; beats may have come that it did not hear, so the time since is
+    /// [`LEADER_HELD_UP_MS`], or for longer than a node may be silent (and [`LEADER_HELD_UP_MIN_MS`]) if that is less,
+    /// this process stood still; beats may have come that it did not hear, so the time since is
     /// nobody's silence, and no time of listening. Answers how long that was.
     pub fn goes_on(&mut self, now: Duration) -> Option<Duration> {
         let held_up = now.saturating_sub(self.went_on_at);
         self.went_on_at = self.went_on_at.max(now);
-        if held_up <= Duration::from_millis(LEADER_HELD_UP_MS) {
+        let least = Duration::from_millis(LEADER_HELD_UP_MIN_MS);
+        let long = Duration::from_millis(LEADER_HELD_UP_MS).min(self.suspect_after.max(least));
+        if held_up <= long {
             return None;
         }
         self.became_leader_at += held_up;

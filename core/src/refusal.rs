@@ -147,6 +147,9 @@ pub enum Refusal {
     /// The node's disk cannot read its copy of this chunk now, which says nothing about what the copy is.
     #[error("the node's disk cannot read its copy of this chunk")]
     ChunkUnreadable,
+    /// Copies that an upload has reported count no more: their stores were replaced, or they proved to be gone.
+    #[error("copies of the uploaded chunks were lost meanwhile; run the same command again, which sends those anew")]
+    CopiesLost,
 }
 
 impl Refusal {
@@ -188,7 +191,8 @@ impl Refusal {
             | Refusal::ConflictingContent
             | Refusal::Settings(_)
             | Refusal::Replaced
-            | Refusal::NameTooLong => false,
+            | Refusal::NameTooLong
+            | Refusal::CopiesLost => false,
         }
     }
 }

@@ -231,6 +231,7 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
                 seeds: metadata,
                 ready,
                 beats: beats.clone(),
+                refused: Arc::default(),
             };
             let role = RoleMetrics::Storage { store: store.clone(), replicator: transfers.replicator.clone(), beats };
             let (entrance, metrics) = entrance(describe, role);

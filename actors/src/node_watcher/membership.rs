@@ -4,7 +4,7 @@
 use super::{NodeHeard, WatcherArguments, WatcherMessage};
 use dfs_core::id::{ClusterId, Incarnation, NodeId};
 use dfs_core::limit::{LATE_REPORTS_PER_BEAT_MAX, RECEIPTS_PER_BEAT_MAX};
-use dfs_core::meta::{self, Command, Outcome};
+use dfs_core::meta::{self, Command, NodeRecord, Outcome};
 use dfs_core::refusal::Refusal;
 use dfs_core::settings::ClusterSettings;
 use dfs_core::wire::Request;
@@ -55,15 +55,26 @@ impl WatcherArguments {
             return Err(Refusal::WrongCluster);
         }
         let Register { boot, store, address, load, .. } = request;
-        match self.raft.write(Command::Register { node, boot, store, address }).await? {
-            Outcome::Registered { incarnation } => {
-                tracing::info!(%node, %incarnation, %store, %address, "a storage node has registered");
-                let heard = NodeHeard { node, incarnation, load, leaving: false, slow: Vec::new() };
-                let _ = watcher.send_message(WatcherMessage::Heard(heard));
-                Ok(Registered { cluster, incarnation, members: self.raft.leadership().members, settings })
-            }
-            _ => Err(Refusal::Internal),
-        }
+        // Who asks again because an answer was lost or late needs no further entry.
+        let known = self.registered(node).await?.filter(|known| known.boot == boot);
+        let incarnation = match known {
+            Some(known) => known.incarnation,
+            None => match self.raft.write(Command::Register { node, boot, store, address }).await? {
+                Outcome::Registered { incarnation } => incarnation,
+                _ => return Err(Refusal::Internal),
+            },
+        };
+        tracing::info!(%node, %incarnation, %store, %address, "a storage node has registered");
+        let heard = NodeHeard { node, incarnation, load, leaving: false, slow: Vec::new() };
+        let _ = watcher.send_message(WatcherMessage::Heard(heard));
+        Ok(Registered { cluster, incarnation, members: self.raft.leadership().members, settings })
+    }
+
+    /// A storage node as the state has it here now.
+    async fn registered(&self, node: NodeId) -> Result<Option<NodeRecord>, Refusal> {
+        let view = self.raft.view();
+        let record = self.scope.blocking(move || meta::node(&view, node)).await;
+        record.map_err(|_| Refusal::Stopping)?.map_err(|_| Refusal::Internal)
     }
 
     async fn beat(
@@ -73,17 +84,13 @@ impl WatcherArguments {
         watcher: &ActorRef<WatcherMessage>,
     ) -> Result<BeatAnswer, Refusal> {
         let beat: Beat = inbound.decode()?;
-        if !self.raft.is_leader() {
-            return Err(Refusal::NotLeader { leader: self.raft.leadership().leader });
-        }
+        // Whoever is cut off from the other members sends its nodes on to their new leader.
+        self.raft.check_leadership()?;
         if beat.late_reports.len() > LATE_REPORTS_PER_BEAT_MAX || beat.receipts.len() > RECEIPTS_PER_BEAT_MAX {
             return Err(Refusal::TooLarge);
         }
-        let view = self.raft.view();
-        let record = self.scope.blocking(move || meta::node(&view, node)).await;
-        let registered = record.map_err(|_| Refusal::Stopping)?.map_err(|_| Refusal::Internal)?;
         // A new leader may not have applied the registration yet: only a higher incarnation makes a beat stale.
-        match registered {
+        match self.registered(node).await? {
             Some(registered) if registered.incarnation > beat.incarnation => return Err(Refusal::StaleIncarnation),
             Some(registered) if registered.incarnation == beat.incarnation => {}
             _ => return Err(Refusal::Unavailable),

@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 
 /// How long a write may take. Whether one that takes longer will be done is unknown.
@@ -50,7 +50,7 @@ pub(super) struct Engine {
     address: SocketAddr,
     clock: Arc<Clock>,
     log: Released,
-    writes: Semaphore,
+    writes: Arc<Semaphore>,
     states: watch::Receiver<RaftState>,
     _watcher: OwnedTask<()>,
 }
@@ -103,7 +103,7 @@ impl Engine {
             address,
             clock,
             log,
-            writes: Semaphore::new(METADATA_REQUESTS_MAX),
+            writes: Arc::new(Semaphore::new(METADATA_REQUESTS_MAX)),
             states,
             _watcher: watcher,
         }))
@@ -121,21 +121,27 @@ impl RaftHandle {
     /// What the command was refused with; [`Refusal::NotLeader`] on any other member than the leader; and
     /// [`Refusal::Unavailable`] without a quorum, where the command may still be done later.
     pub async fn write(&self, command: Command) -> Result<Outcome, Refusal> {
-        let _permit = self.0.writes.try_acquire().map_err(|_| Refusal::Overloaded)?;
+        let permit = self.0.writes.clone().try_acquire_owned().map_err(|_| Refusal::Overloaded)?;
         let entry = {
             let state = self.0.states.borrow();
             self.check_leads(&state)?;
             Entry { time: self.0.clock.read(state.term, state.cluster_time), command }
         };
         entry.check_size()?;
-        if !has_quorum(&self.0.raft.metrics().borrow_watched()) {
-            return Err(Refusal::Unavailable);
-        }
-        match timeout(WRITE_WAIT, self.0.raft.client_write(entry)).await {
+        self.check_leadership()?;
+        // The entry is in the log's queue until its outcome is known, also if nobody waits for that any more: so long it
+        // has its permit.
+        let (told, outcome) = oneshot::channel();
+        let raft = self.0.raft.clone();
+        self.0.scope.spawn(async move {
+            let _ = told.send(raft.client_write(entry).await);
+            drop(permit);
+        });
+        match timeout(WRITE_WAIT, outcome).await {
             Err(_) => Err(Refusal::Unavailable),
-            Ok(Ok(applied)) => applied.data,
-            Ok(Err(RaftError::Fatal(_))) => Err(Refusal::Stopping),
-            Ok(Err(RaftError::APIError(error))) => Err(match error {
+            Ok(Err(_)) | Ok(Ok(Err(RaftError::Fatal(_)))) => Err(Refusal::Stopping),
+            Ok(Ok(Ok(applied))) => applied.data,
+            Ok(Ok(Err(RaftError::APIError(error)))) => Err(match error {
                 ClientWriteError::ForwardToLeader(forward) => not_leader(&forward),
                 // It may have been done all the same; whoever asks again is told what became of it.
                 ClientWriteError::LogEntryDiscarded(_) => Refusal::Unavailable,
@@ -144,6 +150,15 @@ impl RaftHandle {
                 }
             }),
         }
+    }
+
+    /// Refuses unless this member leads, and a quorum has acknowledged that lately.
+    ///
+    /// # Errors
+    /// [`Refusal::NotLeader`] on any other member, [`Refusal::Unavailable`] without a quorum.
+    pub fn check_leadership(&self) -> Result<(), Refusal> {
+        self.check_leads(&self.0.states.borrow())?;
+        if has_quorum(&self.0.raft.metrics().borrow_watched()) { Ok(()) } else { Err(Refusal::Unavailable) }
     }
 
     /// Waits until what [`RaftHandle::view`] shows is as new as anything that was acknowledged before this call, by

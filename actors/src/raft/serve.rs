@@ -136,6 +136,7 @@ impl RaftHandle {
         let mut newest = engine.reception.newest.subscribe();
         let turn = timeout(STEP_WAIT, engine.reception.turn.acquire()).await;
         let _turn = turn.ok().and_then(Result::ok).ok_or(Refusal::Overloaded)?;
+        // However this ends, the file that came in is removed.
         let incoming = Incoming { machine: engine.machine.clone(), path: engine.machine.temporary() };
         let file = tokio::select! {
             biased;
@@ -150,7 +151,6 @@ impl RaftHandle {
         })?;
         let snapshot = openraft::Snapshot { meta, snapshot: file };
         let installing = engine.raft.install_full_snapshot(announced.vote.into(), snapshot).await;
-        incoming.remove().await;
         Ok(SnapshotAnswer { vote: installing.map_err(|_| Refusal::Stopping)?.vote.into() })
     }
 }
@@ -193,7 +193,8 @@ impl Reception {
     }
 }
 
-/// A snapshot file that is coming in. What a failed transfer leaves is removed when the node starts again.
+/// A snapshot file that is coming in. Dropping it removes the file; what a crash leaves is removed when the node starts
+/// again.
 struct Incoming {
     machine: StateMachine,
     path: String,
@@ -232,11 +233,16 @@ impl Incoming {
         let opening = self.machine.scope().blocking(move || SnapshotFile::open(machine.disk(), &path));
         opening.await.map_err(|_| Refusal::Stopping)?.map_err(|_| Refusal::StoreFailed)
     }
+}
 
-    async fn remove(self) {
-        let scope = self.machine.scope().clone();
-        // The file is of no more use; should it stay, the next start removes it.
-        let _ = scope.blocking(move || self.machine.disk().remove(&self.path)).await;
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let (scope, machine) = (self.machine.scope().clone(), self.machine.clone());
+        let path = std::mem::take(&mut self.path);
+        self.machine.scope().spawn(async move {
+            // Should it stay, the next start removes it.
+            let _ = scope.blocking(move || machine.disk().remove(&path)).await;
+        });
     }
 }
 

@@ -49,6 +49,16 @@ fn the_time_in_which_a_leader_stands_still_is_nobodys_silence() {
 }
 
 #[test]
+fn where_windows_are_short_a_short_pause_of_the_leader_is_nobodys_silence_either() {
+    let short = |dead_after_ms| ClusterSettings { suspect_after_ms: 500, dead_after_ms, ..ClusterSettings::default() };
+    let mut watch = Watch::new(&short(1_000), START);
+    watch.heard(NODE, Incarnation(1), seconds(1), load(1));
+    assert_eq!(watch.goes_on(seconds(2)), None, "as long as lies between two looks");
+    assert_eq!(watch.goes_on(seconds(5)), Some(Duration::from_secs(3)));
+    assert_eq!(watch.silent_for(NODE, seconds(5)), Some(Duration::from_secs(1)));
+}
+
+#[test]
 fn a_leader_that_stands_still_while_it_listens_has_not_listened() {
     let mut watch = watch();
     assert_eq!(watch.goes_on(seconds(40)), Some(Duration::from_secs(40)));

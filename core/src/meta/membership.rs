@@ -63,7 +63,11 @@ pub fn register<V: View>(
         return Ok(Outcome::Registered { incarnation: known.incarnation });
     }
     let (incarnation, generation) = match &known {
-        Some(known) => (known.incarnation.0 + 1, known.generation + u32::from(known.store != store)),
+        Some(known) => {
+            let is_another = known.store != store;
+            draft.counters.losses += u64::from(is_another);
+            (known.incarnation.0 + 1, known.generation + u32::from(is_another))
+        }
         None => {
             draft.counters.storage_nodes += 1;
             (1, 0)

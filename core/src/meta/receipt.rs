@@ -73,6 +73,7 @@ fn take<V: View>(draft: &mut Draft<'_, V>, source: &NodeRecord, receipt: &Receip
     draft.put_group(file, index, &group)?;
     if let Some(change) = change {
         draft.counters.copies_made += u64::from(matches!(change, CopyChange::Made { .. }));
+        draft.counters.losses += u64::from(matches!(change, CopyChange::Missing | CopyChange::Damaged));
         let (chunk, epoch, source, at) = (receipt.chunk, receipt.epoch, source.node, draft.counters.time);
         keep(draft, &ReceiptRecord { at, chunk, epoch, source, change });
     }

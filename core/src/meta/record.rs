@@ -109,6 +109,8 @@ pub struct Counters {
     pub receipts_passed_over: u64,
     /// When the last of the replaced versions stops being readable.
     pub graces_end: ClusterTime,
+    /// How often copies that were counted have stopped counting.
+    pub losses: u64,
 }
 
 impl Default for Counters {
@@ -129,6 +131,7 @@ impl Default for Counters {
             copies_made: 0,
             receipts_passed_over: 0,
             graces_end: ClusterTime::default(),
+            losses: 0,
         }
     }
 }
@@ -195,6 +198,8 @@ pub struct OpenFile {
     pub short: Option<ShortChunk>,
     /// What its commit may do with the name.
     pub claim: Claim,
+    /// [`Counters::losses`] when it was opened: if there were none since, what was reported counts.
+    pub losses: u64,
 }
 
 /// What the commit of an upload may do with its name.

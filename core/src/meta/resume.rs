@@ -15,7 +15,6 @@ use crate::id::{FileId, GroupIndex};
 use crate::limit::{LOCATE_PAGE_MAX, RESUME_CANDIDATES_MAX};
 use crate::name::FileName;
 use crate::refusal::Refusal;
-use crate::settings::write_quorum;
 use crate::wire::metadata::{FoundUpload, LocateUpload, RecordedChunk, ResumeUpload, ResumedUpload, UploadDifference};
 use std::ops::Bound;
 
@@ -178,20 +177,15 @@ fn open_group<V: View>(
 ) -> Result<OpenGroup, V::Error> {
     let own = key::group(file, index);
     let group: GroupRecord = read_referred(view, &own)?;
-    let mut counted = Vec::new();
-    for holder in group.holders() {
-        if generations.counts(view, holder)? {
-            counted.push(holder.held);
-        }
-    }
-    let quorum = usize::from(write_quorum(record.replication));
     let mut chunks = Vec::new();
-    for slot in group.known().slots().filter(|slot| counted.iter().filter(|held| held.has(*slot)).count() >= quorum) {
+    for slot in generations.safe(view, &group, record.replication)?.slots() {
         let placement = group.placement_of(slot).ok_or_else(|| damaged::<GroupRecord>(&own))?;
         let checksum = group.checksum(slot).ok_or_else(|| damaged::<GroupRecord>(&own))?;
         let index = index.chunk(slot);
         let length = record.chunk_length(index);
         chunks.push(RecordedChunk { index, epoch: placement.epoch, length, checksum });
     }
-    Ok(OpenGroup { allocation: upload::allocation(index, &group, record.replication), chunks })
+    let nodes = generations.present(view, &group)?;
+    let allocation = Allocation { nodes, ..upload::allocation(index, &group, record.replication) };
+    Ok(OpenGroup { allocation, chunks })
 }

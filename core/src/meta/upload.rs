@@ -1,6 +1,7 @@
 //! Uploads: create, allocate, commit. Each is idempotent, and each refuses as a whole.
 
 use super::draft::{Draft, Stop};
+use super::generation::Generations;
 use super::group::{GroupRecord, PlacedNode};
 use super::record::{CommittedFile, FileRecord, FileState, OpenFile, group_count, read, read_referred};
 use super::view::View;
@@ -38,6 +39,7 @@ pub fn create<V: View>(
         highest: None,
         short: None,
         claim,
+        losses: draft.counters.losses,
     };
     let record = FileRecord {
         chunk_size: request.chunk_size,
@@ -145,6 +147,9 @@ pub fn commit<V: View>(draft: &mut Draft<'_, V>, request: &CommitFile) -> Result
     let (record, mut open) = find_open(&draft.state, request.file, request.nonce)?;
     report::take(draft, request.file, &record, &mut open, &request.reports)?;
     check_complete(&open, record.chunk_size, request.size)?;
+    if open.losses != draft.counters.losses {
+        check_copies(&draft.state, request.file, &record, &open)?;
+    }
     let replaced = version::check(&draft.state, &open.name, open.claim)?;
     // Groups placed in advance that the file did not reach; how many is bounded where they are placed.
     let expected = record.chunk_size.chunk_count(request.size);
@@ -180,6 +185,20 @@ fn check_complete(open: &OpenFile, chunk_size: ChunkSize, size: u64) -> Result<(
         && open.short.map(|short| short.length) == short
         && open.short.is_none_or(|short| Some(u64::from(short.index.0)) == last);
     if is_complete { Ok(()) } else { Err(Refusal::Incomplete { reported: open.reported, expected }) }
+}
+
+/// Refuses if a reported chunk has not enough copies any more that count: nodes that had them came with other stores, or
+/// copies proved to be gone or damaged, since the upload was opened.
+fn check_copies<V: View>(view: &V, file: FileId, record: &FileRecord, open: &OpenFile) -> Result<(), Stop<V::Error>> {
+    let mut generations = Generations::default();
+    for index in 0..open.groups {
+        let group: GroupRecord = read_referred(view, &key::group(file, GroupIndex(index))).map_err(Stop::Failed)?;
+        let safe = generations.safe(view, &group, record.replication).map_err(Stop::Failed)?;
+        if !group.known().without(safe).is_empty() {
+            return Err(Refusal::CopiesLost.into());
+        }
+    }
+    Ok(())
 }
 
 /// The upload, if it is open and the caller is its writer.

@@ -4,7 +4,7 @@ use super::*;
 use crate::settings::{LogFilter, LogFormat, MetricsListen, SNAPSHOT_ENTRIES_DEFAULT};
 use bytes::Bytes;
 use dfs_core::checksum::ChunkSums;
-use dfs_core::id::{ChunkId, ChunkIndex, GroupIndex, Role, UploadNonce};
+use dfs_core::id::{ChunkId, ChunkIndex, GroupIndex, Incarnation, Role, UploadNonce};
 use dfs_core::limit::STORE_READS_PER_CLIENT_MAX;
 use dfs_core::name::FileName;
 use dfs_core::refusal::Refusal;
@@ -247,6 +247,26 @@ async fn a_chunk_goes_to_three_nodes_and_comes_back_from_each() {
     for node in storage {
         node.stop().await;
     }
+    metadata.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_whose_place_another_has_taken_ends_and_does_not_take_it_back() {
+    let mut cluster = TestCluster::new();
+    let metadata = cluster.metadata_node().await;
+    let first = cluster.storage_node(1).await;
+    let client = cluster.client();
+    client.wait_for_storage(1).await;
+    let role = RoleSettings::Storage { metadata: vec![cluster.metadata], reserve: Some(Default::default()) };
+    let settings = cluster.settings(role, 1);
+    let second = cluster.start(NodeSettings { data: cluster.directory.path().join("another"), ..settings }).await;
+    let why = tokio::time::timeout(PATIENCE, first.ended()).await.expect("it ends").to_string();
+    assert!(why.contains("refuses this node"), "{why}");
+    let page = client.call(&ListNodes { after: None }).await.unwrap();
+    assert_eq!(page.storage[0].incarnation, Incarnation(2), "the other one has not had to register again");
+    client.wait_for_storage(1).await;
+    first.stop().await;
+    second.stop().await;
     metadata.stop().await;
 }
 

@@ -118,6 +118,7 @@ fn sound_state() -> State {
         highest: None,
         short: None,
         claim: Claim::New,
+        losses: 0,
     };
     let name = FileName::new("c").expect("it is a name");
     let replaced = ReplacedFile { at, name, size: 0, nonce: UploadNonce(4) };

@@ -197,3 +197,14 @@ fn late_repetitions_of_a_resumed_upload_leave_a_deleted_file_deleted() {
     assert_eq!(machine.state.pairs, before);
     assert_eq!(machine.names(), [""; 0]);
 }
+
+#[test]
+fn a_node_that_came_with_another_store_is_not_asked_what_it_holds_of_an_earlier_placement() {
+    let mut machine = Machine::with_nodes(3);
+    let file = open(&mut machine, 1, "a");
+    machine.register(2, 20, 99).unwrap();
+    let nodes = |machine: &Machine| locate_from(machine, file, 1, 0).unwrap()[0].allocation.nodes.clone();
+    assert_eq!(nodes(&machine), ids(&[1, 3]));
+    machine.allocate(allocate_request(file, 1, 0, 2), &[1, 2, 3]).unwrap();
+    assert_eq!(nodes(&machine), ids(&[1, 2, 3]), "it was placed anew since");
+}

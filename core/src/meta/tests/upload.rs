@@ -223,3 +223,22 @@ fn an_entry_that_is_too_large_is_told_to_the_leader() {
     assert_eq!(Entry { time: ClusterTime(0), command }.check_size(), Err(Refusal::TooLarge));
     assert_eq!(Entry { time: ClusterTime(0), command: Command::Tick }.check_size(), Ok(()));
 }
+
+#[test]
+fn a_commit_is_refused_while_copies_that_were_reported_do_not_count_any_more() {
+    let mut machine = Machine::with_nodes(4);
+    let (file, other) = (machine.open(1, "a"), machine.open(2, "b"));
+    let first = vec![report(0, 1, vec![chunk(0, CHUNK, 7, &[1, 2])])];
+    machine.allocate(AllocateGroup { reports: first, ..allocate_request(file, 1, 0, 1) }, &[]).unwrap();
+    machine.register(2, 20, 99).unwrap();
+    let commit = commit_request(file, 1, u64::from(CHUNK), Vec::new());
+    assert_eq!(machine.commit(commit.clone()), Err(Refusal::CopiesLost));
+    // Told once more of the copy on the store that is gone, it is not counted either.
+    let again = vec![report(0, 1, vec![chunk(0, CHUNK, 7, &[1, 2])])];
+    assert_eq!(machine.commit(CommitFile { reports: again, ..commit.clone() }), Err(Refusal::CopiesLost));
+    let third = vec![report(0, 1, vec![chunk(0, CHUNK, 7, &[1, 3])])];
+    assert_eq!(machine.commit(CommitFile { reports: third, ..commit }).unwrap().size, u64::from(CHUNK));
+    // What another upload lost is no matter of this one.
+    let whole = vec![report(0, 1, vec![chunk(0, CHUNK, 8, &[1, 3])])];
+    assert!(machine.commit(commit_request(other, 2, u64::from(CHUNK), whole)).is_ok());
+}

@@ -4,10 +4,12 @@ use crate::fault::FaultKind;
 use crate::story::{
     Story, all_metadata, all_storage, holder, it, kib, leader, mib, milliseconds, non_holder, seconds, storage, story,
 };
+use dfs_core::wire::metadata::Health;
 
 pub(super) fn all() -> Vec<Story> {
     vec![
         empty_store(),
+        store_lost_meanwhile(),
         unheard_nodes(),
         damaged_everywhere(),
         late_copies(),
@@ -28,6 +30,23 @@ fn empty_store() -> Story {
         .start(it())
         .until_whole()
         .expect_copies("a", 2)
+        .expect_readable("a")
+}
+
+fn store_lost_meanwhile() -> Story {
+    let sentence = "Copies that are lost before an upload is complete do not count for its acknowledgement (18).";
+    story("store-lost-meanwhile", sentence, 3, 3)
+        .crash(storage(3))
+        .expect_health(it(), Health::Suspect)
+        .begin_upload("a", mib(24))
+        .wait(milliseconds(900))
+        .empty_disk(storage(2))
+        .start(it())
+        .refused("a", "run the same command again")
+        .start(storage(3))
+        .until_whole()
+        .upload_again("a", mib(24))
+        .expect_copies("a", 3)
         .expect_readable("a")
 }
 

@@ -8,6 +8,7 @@ pub(super) fn all() -> Vec<Story> {
     vec![
         silent_node(),
         new_leader(),
+        leader_without_peers(),
         leader_stands_still(),
         metadata_away(),
         first_seconds(),
@@ -67,6 +68,23 @@ fn new_leader() -> Story {
         .expect_health_for(seconds(35), all_storage(), NOT_SUSPECTED)
         .expect_readable("a")
         .expect_copies("a", 3)
+}
+
+fn leader_without_peers() -> Story {
+    let sentence = "A leader that hears storage nodes and users, and no other member, leads nobody any more (37).";
+    story("leader-without-peers", sentence, 3, 4)
+        .upload("a", mib(1))
+        .expect_copies("a", 3)
+        .wait(seconds(40))
+        .mute(leader(), all_metadata())
+        .mute(all_metadata(), it())
+        .expect_health_for(seconds(75), all_storage(), NOT_SUSPECTED)
+        .upload("b", mib(1))
+        .expect_copies("b", 3)
+        .heal()
+        .until_whole()
+        .expect_readable("a")
+        .expect_readable("b")
 }
 
 fn leader_stands_still() -> Story {

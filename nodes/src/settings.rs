@@ -137,7 +137,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "metrics_listen",
         roles: NODES,
-        default: "127.0.0.1 and the number of the listen port",
+        default: "loopback and the number of the listen port; none if that is taken",
         bounds: "IP address and TCP port, such as 10.0.0.1:9100; or off",
         about: "where metrics are told to whoever asks, in plain text; keep it on loopback or a network of your own",
     },

@@ -98,6 +98,12 @@ fn standard_input_goes_up_and_comes_back_on_standard_output() {
         let output = finish(download, crate::cluster::PATIENCE);
         assert!(output.status.success() && output.stdout == content, "{size}: {:?}", output.stderr);
     }
+    // A disk that is full is a failure, also where only the end of the file is buffered.
+    cluster.put("a05/line", b"no end of a line");
+    let mut download = cluster.command(&["download", "-n", "a05/line", "-o", "-"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let child = download.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    Ran::from(finish(child, crate::cluster::PATIENCE)).fails(8, "cannot write to standard output");
     // A reader that has enough is no failure.
     let mut download = cluster.command(&["download", "-n", &format!("a05/{}", 9 * MIB + 13), "-o", "-"]);
     let mut child = download.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -1,12 +1,13 @@
 //! Downloading everything below a directory of the cluster: many files at once, in bounded memory, into local
 //! directories that are made on the way.
 //!
-//! A file that fails is named, and the rest goes on. Nothing is ever written outside the chosen directory: names were
+//! A file that fails is named, and the rest goes on; only a cluster that does not answer ends it. Nothing is ever written outside the chosen directory: names were
 //! checked when they were made and are checked again, and links in local directories are not followed.
 
 use super::Run;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::local_file::directory_of;
 use crate::output::note;
 use crate::progress::Many;
 use crate::transfer::{Moved, Tally};
@@ -50,6 +51,13 @@ impl Run<'_> {
                         note(format_args!("not {}: {}: {}", arguments.aim().word(), file.name, failure.message));
                     }
                     tally.add(&self.ended(&file.name, Some(&file), path.as_deref(), &outcome));
+                    if let Err(failure) = outcome
+                        && failure.exit == Exit::Unavailable
+                    {
+                        // The cluster does not answer; nothing else would succeed.
+                        cut_short = Some(failure);
+                        break;
+                    }
                 }
                 // Those that run go on to their end.
                 Err(error) => cut_short = Some(error.into()),
@@ -142,30 +150,36 @@ impl Directory {
     }
 }
 
-/// Makes the directories of `below` in `into`, and `into` itself, on stable storage. Links below `into` are not followed.
-/// Blocks.
+/// Makes the directories of `below` in `into`, and `into` itself with those above it, on stable storage. Links below
+/// `into` are not followed. Blocks.
 fn make_directories(into: &Path, below: &Path) -> Result<(), Failure> {
+    let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.is_dir();
+    let chosen: Vec<&Path> = into.ancestors().take_while(missing).collect();
+    for path in chosen.into_iter().rev() {
+        make_directory(path, Path::is_dir)?;
+    }
     let mut path = into.to_owned();
-    let chosen = std::fs::create_dir_all(into);
-    chosen.map_err(|cause| Failure::local_file("make the directory", into, &cause))?;
     for component in below.components() {
-        let above = path.clone();
         path.push(component);
-        let made = match std::fs::create_dir(&path) {
-            Ok(()) => File::open(&above).and_then(|above| above.sync_all()),
-            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => match path.symlink_metadata() {
-                Ok(found) if found.is_dir() => Ok(()),
-                Ok(_) => {
-                    let message = format!("{} is not a directory, or is a link to one", path.display());
-                    return Err(Failure::new(Exit::LocalFile, message));
-                }
-                Err(cause) => Err(cause),
-            },
-            Err(cause) => Err(cause),
-        };
-        made.map_err(|cause| Failure::local_file("make the directory", &path, &cause))?;
+        make_directory(&path, |path| path.symlink_metadata().is_ok_and(|found| found.is_dir()))?;
     }
     Ok(())
+}
+
+/// Makes a directory on stable storage, unless what is there `will_do`.
+fn make_directory(path: &Path, will_do: fn(&Path) -> bool) -> Result<(), Failure> {
+    let made = match std::fs::create_dir(path) {
+        Ok(()) => File::open(directory_of(path)).and_then(|above| above.sync_all()),
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+            if will_do(path) {
+                return Ok(());
+            }
+            let message = format!("{} is not a directory, or is a link to one", path.display());
+            return Err(Failure::new(Exit::LocalFile, message));
+        }
+        Err(cause) => Err(cause),
+    };
+    made.map_err(|cause| Failure::local_file("make the directory", path, &cause))
 }
 
 #[cfg(test)]
@@ -195,6 +209,24 @@ mod tests {
         let photos = Directory::named("photos").unwrap();
         for other in ["photos", "photosynthesis/a", "other/photos/a"] {
             assert!(photos.local(&FileName::new(other).unwrap()).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_chosen_directory_is_made_with_those_above_it_and_may_be_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = directory.path().join("a/../a/b/.");
+        make_directories(&deep, Path::new("c")).unwrap();
+        assert!(directory.path().join("a/b/c").is_dir());
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("a", &link).unwrap();
+        make_directories(&link, Path::new("d")).unwrap();
+        make_directories(&link.join("e/f"), Path::new("")).unwrap();
+        assert!(directory.path().join("a/d").is_dir() && directory.path().join("a/e/f").is_dir());
+        std::fs::write(directory.path().join("file"), "x").unwrap();
+        for wrong in ["file", "file/a"] {
+            let failure = make_directories(&directory.path().join(wrong), Path::new("")).unwrap_err();
+            assert_eq!(failure.exit, Exit::LocalFile, "{wrong}");
         }
     }
 

@@ -153,12 +153,14 @@ impl Directory {
 /// Makes the directories of `below` in `into`, and `into` itself with those above it, on stable storage. Links below
 /// `into` are not followed. Blocks.
 fn make_directories(into: &Path, below: &Path) -> Result<(), Failure> {
+    // A point at its end would be one that is made.
+    let into: PathBuf = into.components().collect();
     let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.is_dir();
     let chosen: Vec<&Path> = into.ancestors().take_while(missing).collect();
     for path in chosen.into_iter().rev() {
         make_directory(path, Path::is_dir)?;
     }
-    let mut path = into.to_owned();
+    let mut path = into.clone();
     for component in below.components() {
         path.push(component);
         make_directory(&path, |path| path.symlink_metadata().is_ok_and(|found| found.is_dir()))?;

@@ -1,4 +1,4 @@
-//! `delete`: a file's name out of the cluster, or those of all files below a prefix.
+//! `delete`: a file's name out of the cluster, or all names that begin with a prefix.
 
 use crate::connect::ClusterArgs;
 use crate::exit::Exit;
@@ -28,7 +28,7 @@ The file is gone from listings at once; its bytes are not freed yet. By id only 
 name whichever has the name. With -r every file whose name begins with the text is deleted as it is listed: end the
 text with a slash to mean a directory. A file that appears or is replaced meanwhile may stay.";
 
-/// Delete a file, or all files below a prefix
+/// Delete a file, or all files whose names begin with a prefix
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct DeleteArgs {

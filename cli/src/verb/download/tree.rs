@@ -11,11 +11,11 @@ use crate::local_file::directory_of;
 use crate::output::note;
 use crate::progress::Many;
 use crate::transfer::{Moved, Tally};
-use dfs_client::{DownloadRequest, Progress, TransferMemory};
+use dfs_client::{ClientError, DownloadRequest, Progress, TransferMemory};
 use dfs_core::limit::DOWNLOADS_AT_ONCE;
 use dfs_core::name::FileName;
 use dfs_core::wire::metadata::FileInfo;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -42,27 +42,14 @@ impl Run<'_> {
             Ok(file) => Ok(self.one_of_many(file, &directory, &into, request.clone(), &progress.one()).await),
             Err(error) => Err(error),
         };
-        let mut ends = pin!(files.map(download).buffer_unordered(DOWNLOADS_AT_ONCE));
-        let mut cut_short = None;
-        while let Some(end) = ends.next().await {
-            match end {
-                Ok((file, path, outcome)) => {
-                    if let Err(failure) = &outcome {
-                        note(format_args!("not {}: {}: {}", arguments.aim().word(), file.name, failure.message));
-                    }
-                    tally.add(&self.ended(&file.name, Some(&file), path.as_deref(), &outcome));
-                    if let Err(failure) = outcome
-                        && failure.exit == Exit::Unavailable
-                    {
-                        // The cluster does not answer; nothing else would succeed.
-                        cut_short = Some(failure);
-                        break;
-                    }
-                }
-                // Those that run go on to their end.
-                Err(error) => cut_short = Some(error.into()),
+        let ends = pin!(files.map(download).buffer_unordered(DOWNLOADS_AT_ONCE));
+        let tell = |file: &FileInfo, path: Option<&Path>, outcome: &Result<Moved, Failure>| {
+            if let Err(failure) = outcome {
+                note(format_args!("not {}: {}: {}", arguments.aim().word(), file.name, failure.message));
             }
-        }
+            tally.add(&self.ended(&file.name, Some(file), path, outcome));
+        };
+        let mut cut_short = each(ends, tell).await;
         if tally.done() > 0 {
             progress.finish(&format!("{} {} files of", arguments.aim().word(), tally.done()));
         }
@@ -106,6 +93,33 @@ impl Run<'_> {
         self.blocking(make).await??;
         Ok(path)
     }
+}
+
+/// A file whose turn is over, or why there are no more of them.
+type End = Result<(FileInfo, Option<PathBuf>, Result<Moved, Failure>), ClientError>;
+
+/// Tells of each file. Answers why not all had their turn, if they had not.
+async fn each(
+    mut ends: impl Stream<Item = End> + Unpin,
+    mut tell: impl FnMut(&FileInfo, Option<&Path>, &Result<Moved, Failure>),
+) -> Option<Failure> {
+    let mut cut_short = None;
+    while let Some(end) = ends.next().await {
+        match end {
+            Ok((file, path, outcome)) => {
+                tell(&file, path.as_deref(), &outcome);
+                if let Err(failure) = outcome
+                    && failure.exit == Exit::Unavailable
+                {
+                    // The cluster does not answer; nothing else would succeed.
+                    return Some(failure);
+                }
+            }
+            // Those that run go on to their end.
+            Err(error) => cut_short = Some(error.into()),
+        }
+    }
+    cut_short
 }
 
 /// A directory of the cluster.
@@ -187,6 +201,34 @@ fn make_directory(path: &Path, will_do: fn(&Path) -> bool) -> Result<(), Failure
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transfer::Done;
+    use dfs_core::id::FileId;
+    use dfs_core::time::WallTime;
+    use dfs_core::unit::ChunkSize;
+
+    fn end(id: u64, outcome: Result<Moved, Failure>) -> End {
+        let name = FileName::new(format!("a/{id}")).unwrap();
+        let (size, chunk_size) = (1, ChunkSize::default());
+        let file = FileInfo { file: FileId(id), name, size, chunk_size, replication: 3, modified: WallTime(0) };
+        Ok((file, None, outcome))
+    }
+
+    #[tokio::test]
+    async fn only_a_cluster_that_does_not_answer_ends_it() {
+        let fails = |id, exit| end(id, Err(Failure::new(exit, "broken")));
+        let right = |id| end(id, Ok(Moved { done: Done::Downloaded, resumed_bytes: 0 }));
+        let run = async |ends: Vec<End>| {
+            let mut told = Vec::new();
+            let cut_short = each(stream::iter(ends), |file, _, _| told.push(file.file.0)).await;
+            (told, cut_short.map(|failure| failure.exit))
+        };
+        assert_eq!(run(vec![fails(1, Exit::Integrity), right(2)]).await, (vec![1, 2], None));
+        assert_eq!(
+            run(vec![right(1), fails(2, Exit::Unavailable), right(3)]).await,
+            (vec![1, 2], Some(Exit::Unavailable))
+        );
+        assert_eq!(run(vec![Err(ClientError::NoSeeds), right(2)]).await, (vec![2], Some(Exit::Refused)));
+    }
 
     fn local(directory: &str, name: &str) -> PathBuf {
         Directory::named(directory).unwrap().local(&FileName::new(name).unwrap()).unwrap()

@@ -1,5 +1,6 @@
-//! Small local files that are replaced whole or not at all.
+//! Small local files that are replaced whole or not at all, and how files are opened that others may replace.
 
+use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -11,6 +12,26 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
+}
+
+/// What is done about a path that is a symbolic link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Links {
+    /// What it leads to is opened.
+    Followed,
+    /// It cannot be opened.
+    Refused,
+}
+
+/// How a file is opened to be read. A pipe that is there instead is not waited for.
+pub(crate) fn to_read(links: Links) -> OpenOptions {
+    let flags = match links {
+        Links::Followed => OFlags::NONBLOCK,
+        Links::Refused => OFlags::NONBLOCK | OFlags::NOFOLLOW,
+    };
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags.bits().cast_signed());
+    options
 }
 
 /// Replaces a small file by one with these bytes and this mode, whole or not at all, on stable storage. Blocks.

@@ -18,7 +18,7 @@ use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -229,7 +229,9 @@ fn check_target(target: &Path) -> Result<Place<'_>, Failure> {
             let message = format!("{} is a directory", target.display());
             return Err(Failure::new(Exit::LocalFile, message).hint("name a file in it"));
         }
-        if !metadata.is_file() && !metadata.is_symlink() {
+        // A link is replaced, unless it leads to something like a pipe or a terminal, which is meant to be written to.
+        let special = |metadata: &Metadata| !metadata.is_file() && !metadata.is_symlink();
+        if special(&metadata) || target.metadata().is_ok_and(|found| special(&found)) {
             let message = format!("{} is not a regular file", target.display());
             return Err(Failure::new(Exit::LocalFile, message).hint("write to standard output with --out -"));
         }
@@ -302,6 +304,16 @@ mod tests {
         assert!(refused(directory.path()).message.contains("is a directory"));
         assert!(refused(Path::new("/dev/null")).hint.unwrap().contains("--out -"));
         assert_eq!(refused(&directory.path().join("none/out")).exit, Exit::LocalFile);
+        let link = |name: &str, to: &str| {
+            let link = directory.path().join(name);
+            std::os::unix::fs::symlink(to, &link).unwrap();
+            link
+        };
+        assert!(refused(&link("special", "/dev/null")).hint.unwrap().contains("--out -"));
+        for (name, to) in [("dangling", "none"), ("regular", "file")] {
+            std::fs::write(directory.path().join("file"), "x").unwrap();
+            drop(PartFile::create(&link(name, to), &entropy).unwrap());
+        }
     }
 
     fn version(id: u64) -> FileInfo {

@@ -162,6 +162,13 @@ impl Progress for Display {
         self.remark(format_args!("{}: an upload was left open, but {why}; beginning anew", self.name));
     }
 
+    fn began_with_other_bytes(&self) {
+        self.remark(format_args!(
+            "{}: an upload was left open, but the file had other bytes; beginning anew",
+            self.name
+        ));
+    }
+
     fn differed(&self, _: ChunkIndex, length: u32) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.differed = (seen.differed.0 + 1, seen.differed.1 + u64::from(length));

@@ -34,7 +34,7 @@ pub enum Verb {
     Stat(stat::StatArgs),
     /// Move a file, or a directory with all below it
     Move(r#move::MoveArgs),
-    /// Delete a file, or all files below a prefix
+    /// Delete a file, or all files whose names begin with a prefix
     Delete(delete::DeleteArgs),
     /// Show how the cluster is
     Status(status::StatusArgs),

@@ -169,7 +169,7 @@ impl Client {
         Listing::new(self.clone(), prefix.into())
     }
 
-    /// Deletes a file. Its name is gone at once, its bytes are freed later. Done exactly once, however often the request
+    /// Deletes a file. Its name is gone at once, its bytes are not freed yet. Done exactly once, however often the request
     /// is lost on the way.
     ///
     /// # Errors

@@ -35,8 +35,8 @@ pub enum ClientError {
         /// What happened at the last of them.
         cause: CallError,
     },
-    /// Metadata nodes answer, but none of them leads.
-    #[error("the metadata cluster has had no leader for {} s\nmost of its nodes must be running: see `status`", waited.as_secs())]
+    /// No leader has answered: there is none, or it cannot be reached from here.
+    #[error("the metadata cluster has not answered for {} s: {cause}\nmost of its nodes must be running: see `status`", waited.as_secs())]
     Unavailable {
         /// How long it was tried.
         waited: Duration,
@@ -323,6 +323,14 @@ mod tests {
         assert!(text.contains("storage node 2: "), "{text}");
         assert_eq!(text.lines().count(), 2);
         assert_eq!(error.kind(), ErrorKind::Storage);
+    }
+
+    #[test]
+    fn a_cluster_that_does_not_answer_is_told_with_the_cause_and_what_to_do() {
+        let error = ClientError::Unavailable { waited: Duration::from_secs(7), cause: CallError::TimedOut };
+        let text = error.to_string();
+        let first = "the metadata cluster has not answered for 7 s: the peer did not answer in time";
+        assert_eq!((text.lines().next(), text.lines().count()), (Some(first), 2));
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub trait Progress: Send + Sync {
     fn resumed(&self, _left: &LeftBehind) {}
     /// An earlier run left an upload open, but it is of another source or has other parameters: this one begins anew.
     fn began_anew(&self, _difference: UploadDifference) {}
+    /// An earlier run left an upload of the same size and time open, but it began with other bytes than the source has
+    /// now: this one begins anew.
+    fn began_with_other_bytes(&self) {}
     /// A chunk that an earlier run left has other bytes than the source has now; it, of so many bytes, is sent again.
     fn differed(&self, _chunk: ChunkIndex, _length: u32) {}
 }

@@ -29,7 +29,7 @@ impl Sink for Vec<u8> {
     }
 }
 
-/// Any blocking writer, such as a file or standard output. It is neither flushed nor synced: its owner does that.
+/// Any blocking writer, such as a file or standard output. A download neither flushes nor syncs it: its owner does that.
 #[derive(Debug)]
 pub struct WriterSink<W> {
     scope: Scope,
@@ -42,24 +42,65 @@ impl<W: Write + Send + 'static> WriterSink<W> {
         WriterSink { scope: scope.clone(), writer: Some(writer) }
     }
 
+    /// Flushes the writer: what it has buffered reaches where it writes to, or the error is known.
+    ///
+    /// # Errors
+    /// The rest cannot be written.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        self.with(W::flush).await
+    }
+
     /// The writer, if no cancelled write still has it.
     #[must_use]
     pub fn into_inner(self) -> Option<W> {
         self.writer
     }
-}
 
-impl<W: Write + Send + 'static> Sink for WriterSink<W> {
-    async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
+    /// Does something blocking with the writer.
+    async fn with(&mut self, work: impl FnOnce(&mut W) -> io::Result<()> + Send + 'static) -> io::Result<()> {
         let mut writer = self.writer.take().ok_or(io::ErrorKind::Interrupted)?;
         let (writer, outcome) = self
             .scope
             .blocking(move || {
-                let outcome = writer.write_all(&bytes);
+                let outcome = work(&mut writer);
                 (writer, outcome)
             })
             .await?;
         self.writer = Some(writer);
         outcome
+    }
+}
+
+impl<W: Write + Send + 'static> Sink for WriterSink<W> {
+    async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
+        self.with(move |writer| writer.write_all(&bytes)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dfs_transport::world::World;
+    use std::io::LineWriter;
+
+    /// A disk that is full.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_tail_that_is_buffered_is_not_lost_unseen() {
+        let world = World::production("test");
+        let mut sink = WriterSink::new(&world.scope, LineWriter::new(Full));
+        sink.write(Bytes::from_static(b"no end of a line")).await.unwrap();
+        assert_eq!(sink.flush().await.unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use dfs_transport::world::Scope;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::future::Future;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -86,10 +86,20 @@ impl FileSource {
     /// # Errors
     /// It cannot be opened, or is not a regular file.
     pub async fn open(scope: &Scope, path: &Path) -> io::Result<FileSource> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        FileSource::open_with(scope, path, options).await
+    }
+
+    /// Opens a file in another way, such as without following links.
+    ///
+    /// # Errors
+    /// As [`FileSource::open`].
+    pub async fn open_with(scope: &Scope, path: &Path, options: OpenOptions) -> io::Result<FileSource> {
         let owned = path.to_owned();
         let (file, metadata) = scope
             .blocking(move || {
-                let file = File::open(owned)?;
+                let file = options.open(owned)?;
                 let metadata = file.metadata()?;
                 io::Result::Ok((file, metadata))
             })

@@ -27,6 +27,7 @@ use crate::in_flight::InFlight;
 use crate::progress::{LeftBehind, Progress};
 use crate::source::Source;
 use cutter::{Chunk, Cutter};
+use dfs_core::checksum::Digest;
 use dfs_core::id::{ChunkIndex, FileId, UploadNonce};
 use dfs_core::name::FileName;
 use dfs_core::wire::chunk::ChunkWritten;
@@ -69,7 +70,8 @@ pub(crate) async fn upload<S: Source>(
         Some(chunk) if said.is_none() && chunk.sums.length < request.chunk_size.bytes() => Some(cutter.given()),
         Some(_) => said.or(request.size_hint).filter(|size| *size > 0),
     };
-    let begun = Begun::new(client, &request, said, size_hint, progress).await?;
+    let checksum = first.as_ref().map(|chunk| chunk.sums.checksum());
+    let begun = Begun::new(client, &request, (said, checksum), size_hint, progress).await?;
     let Begun { file, nonce, first_group, stock, origin } = begun;
     let stock = Arc::new(stock);
 
@@ -114,22 +116,24 @@ struct Begun<'a> {
 }
 
 impl<'a> Begun<'a> {
-    /// Takes over what an earlier run left open, or opens an upload.
+    /// Takes over what an earlier run left open, or opens an upload, for a source that said its size and whose first
+    /// chunk has this checksum.
     async fn new(
         client: &Inner,
         request: &'a UploadRequest,
-        said: Option<u64>,
+        (said, first): (Option<u64>, Option<Digest>),
         size_hint: Option<u64>,
         progress: &dyn Progress,
     ) -> Result<Begun<'a>, ClientError> {
-        let nonce = UploadNonce(client.world.entropy.wide_number());
         // A file of one chunk has nothing to go on with.
         let large = said.filter(|size| *size > u64::from(request.chunk_size.bytes()));
         if let Some(size) = large.filter(|_| request.resume != Resume::Never)
-            && let Some(begun) = Begun::again(client, request, nonce, size, progress).await?
+            && let Some(begun) = Begun::again(client, request, (size, first), progress).await?
         {
             return Ok(begun);
         }
+        // Another than that of an upload that was taken over and did not fit.
+        let nonce = UploadNonce(client.world.entropy.wide_number());
         let create = CreateFile {
             nonce,
             name: request.name.clone(),
@@ -148,10 +152,10 @@ impl<'a> Begun<'a> {
     async fn again(
         client: &Inner,
         request: &'a UploadRequest,
-        nonce: UploadNonce,
-        size: u64,
+        (size, first): (u64, Option<Digest>),
         progress: &dyn Progress,
     ) -> Result<Option<Begun<'a>>, ClientError> {
+        let nonce = UploadNonce(client.world.entropy.wide_number());
         let (chunk_size, modified) = (request.chunk_size, request.modified);
         let (name, replication, replace) = (request.name.clone(), request.replication, request.replace);
         let resume = ResumeUpload { nonce, name, size, modified, chunk_size, replication, replace };
@@ -166,8 +170,13 @@ impl<'a> Begun<'a> {
         let file = resumed.file;
         let origin = Origin { name: &request.name, nonce, file, size, chunk_size };
         let stock = Stock::take(client, &origin, &resumed).await?;
-        let (chunks, bytes) = stock.chunks_and_bytes();
         let compared = request.resume == Resume::Compare;
+        // The first chunk was read anyway. If it has other bytes, what is trusted to be the same is not.
+        if !compared && !stock.may_begin_with(first) {
+            progress.began_with_other_bytes();
+            return Ok(None);
+        }
+        let (chunks, bytes) = stock.chunks_and_bytes();
         progress.resumed(&LeftBehind { chunks, chunks_total: chunk_size.chunk_count(size), bytes, compared });
         Ok(Some(Begun { file, nonce, first_group: None, stock, origin: Some(origin) }))
     }

@@ -107,6 +107,7 @@ fn a_file_can_be_verified_without_being_written() {
     };
     let ran = verify(&[]).succeeds();
     assert!(ran.out.contains("file: 292.9 KiB can be read and are right"), "{}", ran.out);
+    assert_eq!(verify(&["--quiet"]).succeeds().out, "");
     let ran = verify(&["--json", "--quiet"]).succeeds();
     let line: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((&line["outcome"], &line["bytes"]), (&"verified".into(), &300_000.into()), "{line}");

@@ -98,6 +98,12 @@ fn standard_input_goes_up_and_comes_back_on_standard_output() {
         let output = finish(download, crate::cluster::PATIENCE);
         assert!(output.status.success() && output.stdout == content, "{size}: {:?}", output.stderr);
     }
+    // A disk that is full is a failure, also where only the end of the file is buffered.
+    cluster.put("a05/line", b"no end of a line");
+    let mut download = cluster.command(&["download", "-n", "a05/line", "-o", "-"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let child = download.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    Ran::from(finish(child, crate::cluster::PATIENCE)).fails(8, "cannot write to standard output");
     // A reader that has enough is no failure.
     let mut download = cluster.command(&["download", "-n", &format!("a05/{}", 9 * MIB + 13), "-o", "-"]);
     let mut child = download.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -116,6 +122,20 @@ fn a_name_that_exists_is_refused_and_keeps_its_content() {
     std::fs::write(&file, b"second").unwrap();
     cluster.upload(&file, "a06/name").fails(4, "a06/name");
     assert_eq!(cluster.get("a06/name"), b"first");
+    cluster.run(&["upload", "-f", file.to_str().unwrap(), "-n", "a06/name", "--checksum"]).fails(4, "a06/name");
+    // The very same file again, as after an answer that was lost, is a success that stores nothing.
+    let again = |more: &[&str]| {
+        let arguments = ["upload", "-f", file.to_str().unwrap(), "-n", "a06/again"];
+        cluster.run(&[&arguments, more].concat())
+    };
+    again(&[]).succeeds();
+    let ran = again(&[]).succeeds();
+    assert!(ran.err.contains("a06/again was there already and was let alone"), "{}", ran.err);
+    let told: serde_json::Value = serde_json::from_str(&again(&["--json"]).succeeds().out).unwrap();
+    assert_eq!((&told["outcome"], &told["bytes"]), (&"there".into(), &6.into()), "{told}");
+    assert_eq!(again(&["--checksum", "--quiet"]).succeeds().err, "");
+    again(&["--no-resume"]).fails(4, "a06/again");
+    again(&["--overwrite"]).succeeds();
     cluster.upload(&file, "a06/name/below").fails(4, "a06/name/below");
     cluster.upload(&file, "a06").fails(4, "a06");
 }

@@ -11,7 +11,7 @@ use crate::runtime;
 use crate::table::{Align, Table};
 use clap::{Args, Subcommand};
 use dfs_transport::world::World;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -155,12 +155,21 @@ impl ClusterVerb {
             ClusterVerb::Down { purge, place } => {
                 let launcher = place.launcher(world)?;
                 let stopped = if purge { launcher.purge().await? } else { launcher.down().await? };
-                let directory = launcher.layout().root().display();
-                let kept = if purge { "is removed" } else { "has its data" };
-                note(format_args!("stopped {} nodes; {directory} {kept}", stopped.len()));
+                let left = what_is_left(launcher.layout().root(), purge);
+                note(format_args!("stopped {} nodes; {left}", stopped.len()));
                 Ok(())
             }
         }
+    }
+}
+
+/// What `down` has left in a cluster's directory.
+fn what_is_left(root: &Path, purge: bool) -> String {
+    let directory = root.display();
+    match (purge, root.exists()) {
+        (false, _) => format!("{directory} has its data"),
+        (true, false) => format!("{directory} is removed"),
+        (true, true) => format!("its data is removed; {directory} stays, for there are other files in it"),
     }
 }
 
@@ -235,6 +244,15 @@ fn usage(place: &DirectoryArgs) -> up::Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_that_stays_is_not_said_to_be_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (stays, gone) = (directory.path(), directory.path().join("gone"));
+        assert!(what_is_left(stays, false).ends_with("has its data"));
+        assert!(what_is_left(&gone, true).ends_with("gone is removed"));
+        assert!(what_is_left(stays, true).ends_with("stays, for there are other files in it"));
+    }
 
     #[test]
     fn a_node_that_does_not_run_has_no_pid() {

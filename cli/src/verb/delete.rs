@@ -1,4 +1,4 @@
-//! `delete`: a file's name out of the cluster, or those of all files below a prefix.
+//! `delete`: a file's name out of the cluster, or all names that begin with a prefix.
 
 use crate::connect::ClusterArgs;
 use crate::exit::Exit;
@@ -12,7 +12,7 @@ use dfs_core::name::FileName;
 use dfs_core::unit::ByteCount;
 use dfs_core::wire::metadata::FileTarget;
 use dfs_transport::world::World;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// Failed deletions that are shown one by one; the others are counted.
 const FAILURES_SHOWN_MAX: u64 = 20;
@@ -24,11 +24,11 @@ Examples:
   dfs-cli delete -r photos/2026/                 every file below photos/2026, after a question
   dfs-cli delete -r photos/2026/ --yes
 
-The file is gone from listings at once; its bytes are freed later. By id only that very version is deleted, by
+The file is gone from listings at once; its bytes are not freed yet. By id only that very version is deleted, by
 name whichever has the name. With -r every file whose name begins with the text is deleted as it is listed: end the
 text with a slash to mean a directory. A file that appears or is replaced meanwhile may stay.";
 
-/// Delete a file, or all files below a prefix
+/// Delete a file, or all files whose names begin with a prefix
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct DeleteArgs {
@@ -123,15 +123,25 @@ async fn count(client: &Client, prefix: &str) -> Result<(u64, u64), Failure> {
 
 /// Asks on the terminal.
 async fn confirmed(world: &World, prefix: &str, files: u64, bytes: u64) -> Result<bool, Failure> {
-    let question = format!("delete {} ({}) below {prefix:?}? [y/N] ", counted(files), ByteCount(bytes));
-    let ask = move || {
-        let mut terminal = std::io::stderr().lock();
-        write!(terminal, "{question}").and_then(|()| terminal.flush())?;
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).map(|_| is_yes(&answer))
-    };
+    let question = question(prefix, files, bytes);
+    let ask = move || ask(&question, |answer| io::stdin().read_line(answer));
     let answered = world.scope.blocking(ask).await.map_err(|_| Failure::interrupted())?;
     answered.map_err(|cause| Failure::new(Exit::Usage, format_args!("no answer can be read: {cause}")))
+}
+
+fn question(prefix: &str, files: u64, bytes: u64) -> String {
+    let (bytes, whose) = (ByteCount(bytes), if files == 1 { "whose name begins" } else { "whose names begin" });
+    format!("delete {} ({bytes}) {whose} with {prefix:?}? [y/N] ", counted(files))
+}
+
+/// Asks, and waits for the answer. Meanwhile others can write to standard error: an interruption tells of itself there.
+fn ask(question: &str, read_line: impl FnOnce(&mut String) -> io::Result<usize>) -> io::Result<bool> {
+    {
+        let mut terminal = io::stderr().lock();
+        terminal.write_all(question.as_bytes()).and_then(|()| terminal.flush())?;
+    }
+    let mut answer = String::new();
+    read_line(&mut answer).map(|_| is_yes(&answer))
 }
 
 fn is_yes(answer: &str) -> bool {
@@ -168,6 +178,27 @@ fn counted(files: u64) -> String {
 mod tests {
     use super::*;
     use dfs_client::ClientError;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    #[test]
+    fn the_question_says_that_a_prefix_is_meant() {
+        let asked = question("photos", 3, 2048);
+        assert_eq!(asked, "delete 3 files (2 KiB) whose names begin with \"photos\"? [y/N] ");
+        assert!(question("a/", 1, 1).starts_with("delete 1 file (1 B) whose name begins with \"a/\"?"));
+    }
+
+    #[test]
+    #[allow(clippy::disallowed_methods, reason = "a test outside of any node")]
+    fn others_can_write_to_standard_error_while_the_answer_is_awaited() {
+        let answered = ask("", |answer| {
+            let (sender, written) = mpsc::channel();
+            std::thread::spawn(move || sender.send(io::stderr().lock().flush().is_ok()));
+            answer.push('y');
+            written.recv_timeout(Duration::from_secs(10)).map(usize::from).map_err(io::Error::other)
+        });
+        assert!(answered.unwrap());
+    }
 
     #[test]
     fn only_a_clear_yes_is_a_yes() {

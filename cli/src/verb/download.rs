@@ -180,7 +180,7 @@ impl Run<'_> {
             (done, _) => progress.finish(done.word()),
         }
         match file {
-            Some(file) if arguments.verify_only => {
+            Some(file) if arguments.verify_only && !quiet => {
                 let bytes = ByteCount(arguments.bytes_of(file).unwrap_or(0));
                 print(format_args!("{name}: {bytes} can be read and are right (file {})\n", file.file))
             }
@@ -195,8 +195,12 @@ impl Run<'_> {
             Some(out) => self.save(file, out, request, progress).await,
             None if self.arguments.verify_only => self.verify(file, request, progress).await,
             None => {
-                let sink = WriterSink::new(&self.world.scope, std::io::stdout());
-                match self.client.download_version(file, sink, request, progress).await {
+                let mut sink = WriterSink::new(&self.world.scope, std::io::stdout());
+                let written = match self.client.download_version(file, &mut sink, request, progress).await {
+                    Ok(()) => sink.flush().await.map_err(ClientError::Sink),
+                    failed => failed,
+                };
+                match written {
                     Ok(()) => Ok(Moved { done: Done::Downloaded, resumed_bytes: 0 }),
                     // Among others, the reader has enough.
                     Err(ClientError::Sink(cause)) => Err(Failure::output(&cause)),

@@ -5,19 +5,20 @@ mod tree;
 use crate::connect::ClusterArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::Lines;
+use crate::local_file::{Links, to_read};
+use crate::output::{Lines, note};
 use crate::progress::Display;
 use crate::runtime;
 use crate::transfer::{Done, Ended, Moved};
 use clap::Args;
 use dfs_client::client::{PARALLEL_DEFAULT, PARALLEL_MAX};
-use dfs_client::{Client, ClientError, FileSource, PipeSource, Resume, UploadRequest};
+use dfs_client::{Client, ClientError, FileSource, PipeSource, Resume, Source, UploadRequest};
 use dfs_core::limit::REPLICATION_MAX;
 use dfs_core::name::FileName;
 use dfs_core::refusal::Refusal;
 use dfs_core::time::WallTime;
 use dfs_core::unit::{ByteCount, ChunkSize};
-use dfs_core::wire::metadata::FileInfo;
+use dfs_core::wire::metadata::{FileInfo, FileTarget};
 use dfs_transport::world::World;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -37,9 +38,9 @@ An upload that was interrupted goes on where it was when the same command is run
 again. It is the same if the file has the size and modification time that it had; --checksum compares its bytes.
 Standard input always begins anew, and so does a file that was not stored whole with --no-resume.
 
-With -r, a file that is stored already with the same size and modification time is let alone, also with --overwrite;
-with --checksum, one that is stored already with the same bytes. Another file of that name fails, or is replaced with
---overwrite. A file that cannot be stored is named, and the rest goes on; the exit code is that of the failures, or 1
+A file that is stored already with the same size and modification time is let alone, and that is a success; with
+--checksum, one that is stored already with the same bytes. With -r it is so with --overwrite and --no-resume too.
+Another file of that name fails, or is replaced with --overwrite. With -r, a file that cannot be stored is named, and the rest goes on; the exit code is that of the failures, or 1
 if they differ.
 
 With --json: a line for each file with the fields outcome (uploaded, there or failed), name, path, id, bytes,
@@ -162,12 +163,17 @@ impl UploadArgs {
         }
         let progress = Display::new("uploading", name.as_str(), self.quiet || self.json);
         let stored = self.store(world, request, &progress).await;
-        if stored.is_ok() {
-            progress.finish("uploaded");
+        let (id, bytes) = stored.as_ref().map_or((None, None), |(info, _)| (Some(info.file), Some(info.size)));
+        let outcome = stored.map(|(_, done)| Moved { done, resumed_bytes: progress.resumed_bytes() });
+        match &outcome {
+            Ok(Moved { done: Done::There, .. }) if !(self.quiet || self.json) => {
+                drop(progress);
+                note(format_args!("{name} was there already and was let alone"));
+            }
+            Ok(moved) => progress.finish(moved.done.word()),
+            Err(_) => {}
         }
         let mut lines = Lines::default();
-        let (id, bytes) = stored.as_ref().map_or((None, None), |info| (Some(info.file), Some(info.size)));
-        let outcome = stored.map(|_| Moved { done: Done::Uploaded, resumed_bytes: progress.resumed_bytes() });
         if self.json {
             let path = (!self.is_piped()).then_some(self.path());
             lines.print(&Ended { name: Some(&name), path, id, bytes, outcome: &outcome }.line());
@@ -176,23 +182,88 @@ impl UploadArgs {
     }
 
     /// One file, or standard input.
-    async fn store(&self, world: &World, request: UploadRequest, progress: &Display) -> Result<FileInfo, Failure> {
-        let name = request.name.clone();
-        let (client, stored) = if self.is_piped() {
-            let client = self.cluster.client(world)?;
+    async fn store(
+        &self,
+        world: &World,
+        request: UploadRequest,
+        progress: &Display,
+    ) -> Result<(FileInfo, Done), Failure> {
+        if self.is_piped() {
+            let (client, name) = (self.cluster.client(world)?, request.name.clone());
             let source = PipeSource::new(&world.scope, std::io::stdin());
             let stored = client.upload(source, request, progress).await;
-            (client, stored.map_err(|error| explain(error, &name)))
-        } else {
-            // A file that cannot be read is an error before anything is asked.
-            let source = open(world, self.path()).await?;
-            let client = self.cluster.client(world)?;
-            let stored = upload_file(&client, source, request, progress).await;
-            (client, stored)
-        };
+            client.close().await;
+            return stored.map(|info| (info, Done::Uploaded)).map_err(|error| explain(error, &name));
+        }
+        // A file that cannot be read is an error before anything is asked.
+        let source = open(world, self.path()).await?;
+        let client = self.cluster.client(world)?;
+        let stored = self.store_file(world, &client, source, request, progress).await;
         client.close().await;
         stored
     }
+
+    /// One file. If it is stored already, as after a run whose last answer was lost, that is a success.
+    async fn store_file(
+        &self,
+        world: &World,
+        client: &Client,
+        source: FileSource,
+        request: UploadRequest,
+        progress: &Display,
+    ) -> Result<(FileInfo, Done), Failure> {
+        let request = UploadRequest { modified: modified(&source).unwrap_or(request.modified), ..request };
+        let size = source.size().unwrap_or(0);
+        let error = match client.upload(source, request.clone(), progress).await {
+            Ok(info) => return Ok((info, Done::Uploaded)),
+            Err(error) => error,
+        };
+        let asked = Asked { request: &request, size, path: self.path(), links: Links::Followed };
+        if let ClientError::NameExists { .. } = &error
+            && !(self.no_resume || self.overwrite)
+            && let Some(info) = there(world, client, &asked).await?
+        {
+            return Ok((info, Done::There));
+        }
+        Err(explain(error, &request.name))
+    }
+}
+
+/// A local file, and what it is to be stored as.
+struct Asked<'a> {
+    request: &'a UploadRequest,
+    size: u64,
+    path: &'a Path,
+    /// Whether the path may be a link.
+    links: Links,
+}
+
+/// The file that has the name already, if it is the one that is asked for.
+async fn there(world: &World, client: &Client, asked: &Asked<'_>) -> Result<Option<FileInfo>, Failure> {
+    let Asked { request, size, path, links } = *asked;
+    let info = match client.stat(FileTarget::Name(request.name.clone())).await {
+        Ok(info) => info,
+        Err(ClientError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let other_shape = info.chunk_size != request.chunk_size
+        || request.replication.is_some_and(|replication| replication != info.replication);
+    if info.size != size || request.replace && other_shape {
+        return Ok(None);
+    }
+    let same = if request.resume == Resume::Compare {
+        let opening = path.to_owned();
+        let opened = world.scope.blocking(move || to_read(links).open(opening)).await.map_err(|_| stopped())?;
+        let copy = opened.map_err(|cause| Failure::local_file("read", path, &cause))?;
+        client.verified_prefix(&info, copy, &()).await? == size
+    } else {
+        info.modified == request.modified
+    };
+    Ok(same.then_some(info))
+}
+
+fn stopped() -> Failure {
+    Failure::new(Exit::Failure, "the upload was stopped")
 }
 
 /// Uploads an open file with the modification time that it has.
@@ -236,7 +307,10 @@ pub(super) async fn open(world: &World, path: &Path) -> Result<FileSource, Failu
             Err(Failure::new(Exit::LocalFile, format_args!("{} is not a regular file", path.display()))
                 .hint("pipe what it gives into: dfs-cli upload -f - -n NAME"))
         }
-        Ok(_) => FileSource::open(&world.scope, path).await.map_err(|cause| Failure::local_file("read", path, &cause)),
+        Ok(_) => {
+            let opened = FileSource::open_with(&world.scope, path, to_read(Links::Followed)).await;
+            opened.map_err(|cause| Failure::local_file("read", path, &cause))
+        }
     }
 }
 

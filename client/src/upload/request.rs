@@ -34,7 +34,7 @@ pub enum Resume {
     /// It begins anew.
     Never,
     /// It goes on with an upload of the same name, size, modification time, chunk size and copies, and trusts that
-    /// the source has the same bytes.
+    /// the source has the same bytes. If it begins with another chunk than what is there, it begins anew.
     Trust,
     /// The same, but every byte of the source is compared with the checksums of what is there; what differs is sent
     /// again.

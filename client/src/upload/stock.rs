@@ -6,6 +6,7 @@
 
 use crate::client::Inner;
 use crate::error::{ClientError, Subject};
+use dfs_core::checksum::Digest;
 use dfs_core::id::{ChunkIndex, Epoch, FileId, GroupIndex, NodeId, Role, UploadNonce};
 use dfs_core::limit::{LOCATE_PAGE_MAX, REPORT_GROUPS_MAX};
 use dfs_core::mask::ChunkMask;
@@ -33,6 +34,8 @@ pub(super) struct Stock {
     incomplete: BTreeMap<GroupIndex, Incomplete>,
     chunks: u64,
     bytes: u64,
+    /// The checksum of the first chunk of the file, if that is there.
+    first: Option<Digest>,
 }
 
 /// A placed group that lacks chunks.
@@ -71,6 +74,10 @@ impl Stock {
                 let told = held.get(&group.placement.group).unwrap_or(&none);
                 let found = resume::take_stock(&group, told, origin.chunk_size, origin.size);
                 stock.add(origin, &group, found.there);
+                let recorded = group.chunks.iter().map(|chunk| (chunk.index, chunk.checksum));
+                let reported = found.reports.iter().map(|chunk| (chunk.index, chunk.checksum));
+                let mut known = recorded.chain(reported).filter(|(index, _)| *index == ChunkIndex(0));
+                stock.first = stock.first.or(known.next().map(|(_, checksum)| checksum));
                 if !found.reports.is_empty() {
                     let (index, epoch) = (group.placement.group, group.placement.epoch);
                     reports.push((group.placement, GroupReport { group: index, epoch, chunks: found.reports }));
@@ -87,6 +94,11 @@ impl Stock {
     /// Chunks that are there, and their bytes.
     pub(super) fn chunks_and_bytes(&self) -> (u64, u64) {
         (self.chunks, self.bytes)
+    }
+
+    /// Whether the first chunk of the file is not there with other bytes than those of this checksum.
+    pub(super) fn may_begin_with(&self, first: Option<Digest>) -> bool {
+        !self.has(ChunkIndex(0)) || first.is_none() || self.first.is_none() || self.first == first
     }
 
     /// Groups that the earlier run had placed: all below this number.
@@ -128,7 +140,7 @@ impl Stock {
         let lacking = |(group, epoch, there): &(u32, u32, ChunkMask)| {
             (GroupIndex(*group), Incomplete { epoch: Epoch(*epoch), there: *there })
         };
-        Stock { groups, incomplete: incomplete.iter().map(lacking).collect(), chunks: 0, bytes: 0 }
+        Stock { groups, incomplete: incomplete.iter().map(lacking).collect(), ..Stock::default() }
     }
 }
 

@@ -25,6 +25,7 @@ fn resuming(resume: Resume) -> UploadRequest {
 struct Told {
     left: Mutex<Option<LeftBehind>>,
     anew: Mutex<Option<UploadDifference>>,
+    other_bytes: AtomicU64,
     differed: Mutex<Vec<ChunkIndex>>,
     advanced: AtomicU64,
 }
@@ -41,6 +42,9 @@ impl Progress for Told {
     }
     fn began_anew(&self, difference: UploadDifference) {
         *self.anew.lock().unwrap() = Some(difference);
+    }
+    fn began_with_other_bytes(&self) {
+        self.other_bytes.fetch_add(1, Ordering::Relaxed);
     }
     fn differed(&self, chunk: ChunkIndex, _: u32) {
         self.differed.lock().unwrap().push(chunk);
@@ -169,6 +173,18 @@ async fn another_source_or_other_parameters_begin_anew_and_say_so() {
     assert_eq!((told.chunks_left(), cluster.metadata.files_created()), (None, 2));
     assert_eq!(told.advanced.into_inner(), SIZE as u64);
     assert_eq!(download(&client, "file").await.unwrap(), content(SIZE));
+}
+
+#[tokio::test]
+async fn another_source_of_the_same_size_and_time_begins_anew_if_its_first_chunk_shows_it() {
+    let cluster = Cluster::start();
+    half(&cluster.client()).await;
+    let changed: Bytes = content(SIZE).iter().map(|byte| byte ^ 1).collect();
+    let (client, told) = (cluster.client(), Told::default());
+    client.upload(changed.clone(), resuming(Resume::Trust), &told).await.unwrap();
+    assert!(download(&client, "file").await.unwrap() == changed, "two sources are not mixed");
+    assert_eq!((told.chunks_left(), cluster.metadata.files_created()), (None, 2));
+    assert_eq!((told.other_bytes.into_inner(), told.advanced.into_inner()), (1, SIZE as u64));
 }
 
 #[tokio::test]

@@ -1,20 +1,21 @@
 //! Downloading everything below a directory of the cluster: many files at once, in bounded memory, into local
 //! directories that are made on the way.
 //!
-//! A file that fails is named, and the rest goes on. Nothing is ever written outside the chosen directory: names were
+//! A file that fails is named, and the rest goes on; only a cluster that does not answer ends it. Nothing is ever written outside the chosen directory: names were
 //! checked when they were made and are checked again, and links in local directories are not followed.
 
 use super::Run;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::local_file::directory_of;
 use crate::output::note;
 use crate::progress::Many;
 use crate::transfer::{Moved, Tally};
-use dfs_client::{DownloadRequest, Progress, TransferMemory};
+use dfs_client::{ClientError, DownloadRequest, Progress, TransferMemory};
 use dfs_core::limit::DOWNLOADS_AT_ONCE;
 use dfs_core::name::FileName;
 use dfs_core::wire::metadata::FileInfo;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, Stream, StreamExt};
 use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -41,20 +42,14 @@ impl Run<'_> {
             Ok(file) => Ok(self.one_of_many(file, &directory, &into, request.clone(), &progress.one()).await),
             Err(error) => Err(error),
         };
-        let mut ends = pin!(files.map(download).buffer_unordered(DOWNLOADS_AT_ONCE));
-        let mut cut_short = None;
-        while let Some(end) = ends.next().await {
-            match end {
-                Ok((file, path, outcome)) => {
-                    if let Err(failure) = &outcome {
-                        note(format_args!("not {}: {}: {}", arguments.aim().word(), file.name, failure.message));
-                    }
-                    tally.add(&self.ended(&file.name, Some(&file), path.as_deref(), &outcome));
-                }
-                // Those that run go on to their end.
-                Err(error) => cut_short = Some(error.into()),
+        let ends = pin!(files.map(download).buffer_unordered(DOWNLOADS_AT_ONCE));
+        let tell = |file: &FileInfo, path: Option<&Path>, outcome: &Result<Moved, Failure>| {
+            if let Err(failure) = outcome {
+                note(format_args!("not {}: {}: {}", arguments.aim().word(), file.name, failure.message));
             }
-        }
+            tally.add(&self.ended(&file.name, Some(file), path, outcome));
+        };
+        let mut cut_short = each(ends, tell).await;
         if tally.done() > 0 {
             progress.finish(&format!("{} {} files of", arguments.aim().word(), tally.done()));
         }
@@ -100,6 +95,33 @@ impl Run<'_> {
     }
 }
 
+/// A file whose turn is over, or why there are no more of them.
+type End = Result<(FileInfo, Option<PathBuf>, Result<Moved, Failure>), ClientError>;
+
+/// Tells of each file. Answers why not all had their turn, if they had not.
+async fn each(
+    mut ends: impl Stream<Item = End> + Unpin,
+    mut tell: impl FnMut(&FileInfo, Option<&Path>, &Result<Moved, Failure>),
+) -> Option<Failure> {
+    let mut cut_short = None;
+    while let Some(end) = ends.next().await {
+        match end {
+            Ok((file, path, outcome)) => {
+                tell(&file, path.as_deref(), &outcome);
+                if let Err(failure) = outcome
+                    && failure.exit == Exit::Unavailable
+                {
+                    // The cluster does not answer; nothing else would succeed.
+                    return Some(failure);
+                }
+            }
+            // Those that run go on to their end.
+            Err(error) => cut_short = Some(error.into()),
+        }
+    }
+    cut_short
+}
+
 /// A directory of the cluster.
 #[derive(Debug)]
 struct Directory {
@@ -142,35 +164,71 @@ impl Directory {
     }
 }
 
-/// Makes the directories of `below` in `into`, and `into` itself, on stable storage. Links below `into` are not followed.
-/// Blocks.
+/// Makes the directories of `below` in `into`, and `into` itself with those above it, on stable storage. Links below
+/// `into` are not followed. Blocks.
 fn make_directories(into: &Path, below: &Path) -> Result<(), Failure> {
-    let mut path = into.to_owned();
-    let chosen = std::fs::create_dir_all(into);
-    chosen.map_err(|cause| Failure::local_file("make the directory", into, &cause))?;
+    // A point at its end would be one that is made.
+    let into: PathBuf = into.components().collect();
+    let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.is_dir();
+    let chosen: Vec<&Path> = into.ancestors().take_while(missing).collect();
+    for path in chosen.into_iter().rev() {
+        make_directory(path, Path::is_dir)?;
+    }
+    let mut path = into.clone();
     for component in below.components() {
-        let above = path.clone();
         path.push(component);
-        let made = match std::fs::create_dir(&path) {
-            Ok(()) => File::open(&above).and_then(|above| above.sync_all()),
-            Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => match path.symlink_metadata() {
-                Ok(found) if found.is_dir() => Ok(()),
-                Ok(_) => {
-                    let message = format!("{} is not a directory, or is a link to one", path.display());
-                    return Err(Failure::new(Exit::LocalFile, message));
-                }
-                Err(cause) => Err(cause),
-            },
-            Err(cause) => Err(cause),
-        };
-        made.map_err(|cause| Failure::local_file("make the directory", &path, &cause))?;
+        make_directory(&path, |path| path.symlink_metadata().is_ok_and(|found| found.is_dir()))?;
     }
     Ok(())
+}
+
+/// Makes a directory on stable storage, unless what is there `will_do`.
+fn make_directory(path: &Path, will_do: fn(&Path) -> bool) -> Result<(), Failure> {
+    let made = match std::fs::create_dir(path) {
+        Ok(()) => File::open(directory_of(path)).and_then(|above| above.sync_all()),
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
+            if will_do(path) {
+                return Ok(());
+            }
+            let message = format!("{} is not a directory, or is a link to one", path.display());
+            return Err(Failure::new(Exit::LocalFile, message));
+        }
+        Err(cause) => Err(cause),
+    };
+    made.map_err(|cause| Failure::local_file("make the directory", path, &cause))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transfer::Done;
+    use dfs_core::id::FileId;
+    use dfs_core::time::WallTime;
+    use dfs_core::unit::ChunkSize;
+
+    fn end(id: u64, outcome: Result<Moved, Failure>) -> End {
+        let name = FileName::new(format!("a/{id}")).unwrap();
+        let (size, chunk_size) = (1, ChunkSize::default());
+        let file = FileInfo { file: FileId(id), name, size, chunk_size, replication: 3, modified: WallTime(0) };
+        Ok((file, None, outcome))
+    }
+
+    #[tokio::test]
+    async fn only_a_cluster_that_does_not_answer_ends_it() {
+        let fails = |id, exit| end(id, Err(Failure::new(exit, "broken")));
+        let right = |id| end(id, Ok(Moved { done: Done::Downloaded, resumed_bytes: 0 }));
+        let run = async |ends: Vec<End>| {
+            let mut told = Vec::new();
+            let cut_short = each(stream::iter(ends), |file, _, _| told.push(file.file.0)).await;
+            (told, cut_short.map(|failure| failure.exit))
+        };
+        assert_eq!(run(vec![fails(1, Exit::Integrity), right(2)]).await, (vec![1, 2], None));
+        assert_eq!(
+            run(vec![right(1), fails(2, Exit::Unavailable), right(3)]).await,
+            (vec![1, 2], Some(Exit::Unavailable))
+        );
+        assert_eq!(run(vec![Err(ClientError::NoSeeds), right(2)]).await, (vec![2], Some(Exit::Refused)));
+    }
 
     fn local(directory: &str, name: &str) -> PathBuf {
         Directory::named(directory).unwrap().local(&FileName::new(name).unwrap()).unwrap()
@@ -195,6 +253,24 @@ mod tests {
         let photos = Directory::named("photos").unwrap();
         for other in ["photos", "photosynthesis/a", "other/photos/a"] {
             assert!(photos.local(&FileName::new(other).unwrap()).is_err(), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_chosen_directory_is_made_with_those_above_it_and_may_be_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let deep = directory.path().join("a/../a/b/.");
+        make_directories(&deep, Path::new("c")).unwrap();
+        assert!(directory.path().join("a/b/c").is_dir());
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("a", &link).unwrap();
+        make_directories(&link, Path::new("d")).unwrap();
+        make_directories(&link.join("e/f"), Path::new("")).unwrap();
+        assert!(directory.path().join("a/d").is_dir() && directory.path().join("a/e/f").is_dir());
+        std::fs::write(directory.path().join("file"), "x").unwrap();
+        for wrong in ["file", "file/a"] {
+            let failure = make_directories(&directory.path().join(wrong), Path::new("")).unwrap_err();
+            assert_eq!(failure.exit, Exit::LocalFile, "{wrong}");
         }
     }
 

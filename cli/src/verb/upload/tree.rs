@@ -5,23 +5,24 @@
 //! that does not answer ends it. A file that is there already with the same size and modification time, or with the same
 //! bytes where they are to be compared, is let alone, so that the same command goes on where it was interrupted.
 
-use super::{explain, modified};
+use super::{Asked, explain, modified, stopped, there};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::local_tree::{Entry, Walk};
+use crate::local_file::{Links, to_read};
+use crate::local_tree::{Entry, Reason, Walk};
 use crate::output::note;
 use crate::progress::{Many, OneOf};
 use crate::transfer::{Done, Ended, Moved, Tally};
-use dfs_client::{Client, ClientError, FileSource, Resume, Source, UploadRequest};
+use dfs_client::{Client, ClientError, FileSource, Source, UploadRequest};
 use dfs_core::id::FileId;
 use dfs_core::limit::{BLOCK_BYTES, CLIENT_IN_FLIGHT_BYTES, UPLOADS_AT_ONCE};
 use dfs_core::name::FileName;
 use dfs_core::unit::ChunkSize;
-use dfs_core::wire::metadata::{FileInfo, FileTarget};
+use dfs_core::wire::metadata::FileInfo;
 use dfs_transport::world::World;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use rustix::io::Errno;
 use std::collections::VecDeque;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use tokio::sync::Semaphore;
 
@@ -106,12 +107,9 @@ impl Tree<'_> {
     }
 
     async fn one(&self, path: PathBuf, name: FileName, memory: &Semaphore, progress: &Many) -> One {
-        let source = match FileSource::open(&self.world.scope, &path).await {
+        let source = match open_found(self.world, &path).await {
             Ok(source) => source,
-            Err(cause) => {
-                let outcome = Err(Failure::local_file("read", &path, &cause));
-                return One { path, name, bytes: None, id: None, outcome };
-            }
+            Err(failure) => return One { path, name, bytes: None, id: None, outcome: Err(failure) },
         };
         let (bytes, progress) = (source.size(), progress.one());
         let stored = self.store(source, &path, &name, memory, &progress).await;
@@ -134,8 +132,9 @@ impl Tree<'_> {
         // The semaphore is never closed.
         let _share = memory.acquire_many(blocks(size, request.chunk_size, request.parallel)).await;
         // What would be replaced is looked at first; elsewhere the refusal says that there is something.
+        let asked = Asked { request: &request, size, path, links: Links::Refused };
         if request.replace
-            && let Some(info) = self.there(&request, size, path).await?
+            && let Some(info) = there(self.world, self.client, &asked).await?
         {
             return Ok((info, Done::There));
         }
@@ -144,35 +143,21 @@ impl Tree<'_> {
             Err(error) => error,
         };
         if let ClientError::NameExists { .. } = &error
-            && let Some(info) = self.there(&request, size, path).await?
+            && let Some(info) = there(self.world, self.client, &asked).await?
         {
             return Ok((info, Done::There));
         }
         Err(explain(error, name))
     }
+}
 
-    /// The file that has the name already, if it is the one that is asked for.
-    async fn there(&self, request: &UploadRequest, size: u64, path: &Path) -> Result<Option<FileInfo>, Failure> {
-        let info = match self.client.stat(FileTarget::Name(request.name.clone())).await {
-            Ok(info) => info,
-            Err(ClientError::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let other_shape = info.chunk_size != request.chunk_size
-            || request.replication.is_some_and(|replication| replication != info.replication);
-        if info.size != size || request.replace && other_shape {
-            return Ok(None);
-        }
-        let same = if request.resume == Resume::Compare {
-            let opening = path.to_owned();
-            let opened = self.world.scope.blocking(move || File::open(opening)).await.map_err(|_| stopped())?;
-            let copy = opened.map_err(|cause| Failure::local_file("read", path, &cause))?;
-            self.client.verified_prefix(&info, copy, &()).await? == size
-        } else {
-            info.modified == request.modified
-        };
-        Ok(same.then_some(info))
-    }
+/// Opens a file that was found in the tree. It may be something else by now.
+async fn open_found(world: &World, path: &Path) -> Result<FileSource, Failure> {
+    let opened = FileSource::open_with(&world.scope, path, to_read(Links::Refused)).await;
+    opened.map_err(|cause| match Errno::from_io_error(&cause) {
+        Some(Errno::LOOP) => Failure::new(Exit::LocalFile, Reason::Link),
+        _ => Failure::local_file("read", path, &cause),
+    })
 }
 
 /// Counts an entry, and names what failed.
@@ -187,10 +172,6 @@ fn tell(
         note(format_args!("not uploaded: {}: {}", path.display(), failure.message));
     }
     tally.add(&Ended { name, path: Some(path), id, bytes, outcome });
-}
-
-fn stopped() -> Failure {
-    Failure::new(Exit::Failure, "the upload was stopped")
 }
 
 fn begin(root: &Path, prefix: &FileName) -> Result<Walk, Failure> {
@@ -211,4 +192,30 @@ fn blocks(size: u64, chunk_size: ChunkSize, parallel: usize) -> u32 {
 /// A directory without what its path has to spare: `photos/` and `photos/.` are `photos`.
 pub(super) fn tidy(root: &Path) -> PathBuf {
     root.components().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_link_or_a_pipe_that_came_to_a_files_place_is_neither_followed_nor_waited_for() {
+        let world = World::production("test");
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link, pipe) =
+            (directory.path().join("file"), directory.path().join("link"), directory.path().join("pipe"));
+        std::fs::write(&file, "x").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        open_found(&world, &file).await.unwrap();
+        let failure = open_found(&world, &link).await.unwrap_err();
+        assert!(failure.exit == Exit::LocalFile && failure.message.contains("links are not followed"), "{failure}");
+        let opened = timeout(Duration::from_secs(10), open_found(&world, &pipe)).await;
+        let failure = opened.expect("nobody waits for a writer").unwrap_err();
+        assert!(failure.message.contains("is not a regular file"), "{failure}");
+        FileSource::open_with(&world.scope, &link, to_read(Links::Followed)).await.unwrap();
+    }
 }

@@ -6,7 +6,7 @@ use crate::connect::ClusterArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::local_file::{Links, to_read};
-use crate::output::{Lines, note};
+use crate::output::Lines;
 use crate::progress::Display;
 use crate::runtime;
 use crate::transfer::{Done, Ended, Moved};
@@ -38,9 +38,9 @@ An upload that was interrupted goes on where it was when the same command is run
 again. It is the same if the file has the size and modification time that it had; --checksum compares its bytes.
 Standard input always begins anew, and so does a file that was not stored whole with --no-resume.
 
-A file that is stored already with the same size and modification time is let alone, and that is a success; with
---checksum, one that is stored already with the same bytes. With -r it is so with --overwrite and --no-resume too.
-Another file of that name fails, or is replaced with --overwrite. With -r, a file that cannot be stored is named, and the rest goes on; the exit code is that of the failures, or 1
+With -r, a file that is stored already with the same size and modification time is let alone, also with --overwrite;
+with --checksum, one that is stored already with the same bytes. Another file of that name fails, or is replaced with
+--overwrite. A file that cannot be stored is named, and the rest goes on; the exit code is that of the failures, or 1
 if they differ.
 
 With --json: a line for each file with the fields outcome (uploaded, there or failed), name, path, id, bytes,
@@ -163,16 +163,11 @@ impl UploadArgs {
         }
         let progress = Display::new("uploading", name.as_str(), self.quiet || self.json);
         let stored = self.store(world, request, &progress).await;
-        let (id, bytes) = stored.as_ref().map_or((None, None), |(info, _)| (Some(info.file), Some(info.size)));
-        let outcome = stored.map(|(_, done)| Moved { done, resumed_bytes: progress.resumed_bytes() });
-        match &outcome {
-            Ok(Moved { done: Done::There, .. }) if !(self.quiet || self.json) => {
-                drop(progress);
-                note(format_args!("{name} was there already and was let alone"));
-            }
-            Ok(moved) => progress.finish(moved.done.word()),
-            Err(_) => {}
+        if stored.is_ok() {
+            progress.finish("uploaded");
         }
+        let (id, bytes) = stored.as_ref().map_or((None, None), |info| (Some(info.file), Some(info.size)));
+        let outcome = stored.map(|_| Moved { done: Done::Uploaded, resumed_bytes: progress.resumed_bytes() });
         let mut lines = Lines::default();
         if self.json {
             let path = (!self.is_piped()).then_some(self.path());
@@ -182,18 +177,13 @@ impl UploadArgs {
     }
 
     /// One file, or standard input.
-    async fn store(
-        &self,
-        world: &World,
-        request: UploadRequest,
-        progress: &Display,
-    ) -> Result<(FileInfo, Done), Failure> {
+    async fn store(&self, world: &World, request: UploadRequest, progress: &Display) -> Result<FileInfo, Failure> {
         if self.is_piped() {
             let (client, name) = (self.cluster.client(world)?, request.name.clone());
             let source = PipeSource::new(&world.scope, std::io::stdin());
             let stored = client.upload(source, request, progress).await;
             client.close().await;
-            return stored.map(|info| (info, Done::Uploaded)).map_err(|error| explain(error, &name));
+            return stored.map_err(|error| explain(error, &name));
         }
         // A file that cannot be read is an error before anything is asked.
         let source = open(world, self.path()).await?;
@@ -203,7 +193,7 @@ impl UploadArgs {
         stored
     }
 
-    /// One file. If it is stored already, as after a run whose last answer was lost, that is a success.
+    /// One file. If it is stored already, as after a run whose last answer was lost, it is refused and told so.
     async fn store_file(
         &self,
         world: &World,
@@ -211,19 +201,20 @@ impl UploadArgs {
         source: FileSource,
         request: UploadRequest,
         progress: &Display,
-    ) -> Result<(FileInfo, Done), Failure> {
+    ) -> Result<FileInfo, Failure> {
         let request = UploadRequest { modified: modified(&source).unwrap_or(request.modified), ..request };
         let size = source.size().unwrap_or(0);
         let error = match client.upload(source, request.clone(), progress).await {
-            Ok(info) => return Ok((info, Done::Uploaded)),
+            Ok(info) => return Ok(info),
             Err(error) => error,
         };
         let asked = Asked { request: &request, size, path: self.path(), links: Links::Followed };
         if let ClientError::NameExists { .. } = &error
-            && !(self.no_resume || self.overwrite)
-            && let Some(info) = there(world, client, &asked).await?
+            && let Ok(Some(info)) = there(world, client, &asked).await
         {
-            return Ok((info, Done::There));
+            let alike = if self.checksum { "bytes" } else { "size and modification time" };
+            let hint = format!("it is stored already: file {} has the same {alike}", info.file);
+            return Err(explain(error, &request.name).hint(hint));
         }
         Err(explain(error, &request.name))
     }

@@ -1,7 +1,9 @@
 //! One command starts a cluster, another ends it, and wrong settings are told.
 
 use crate::cluster::{Cluster, Ran, executable, wait_until};
-use std::process::Stdio;
+use rustix::process::{Pid, Signal, kill_process};
+use std::path::Path;
+use std::process::{Child, Stdio};
 use tempfile::TempDir;
 
 /// A63.
@@ -17,9 +19,7 @@ fn one_command_starts_a_cluster_and_another_leaves_nothing_behind() {
     cluster.launcher(&["up", "-d"]).succeeds();
     cluster.put("file", b"content");
     cluster.launcher(&["down"]).succeeds();
-    wait_until("all processes are gone", || {
-        pids.iter().all(|pid| !std::path::Path::new(&format!("/proc/{pid}/exe")).exists())
-    });
+    wait_until("all processes are gone", || pids.iter().all(|pid| !Path::new(&format!("/proc/{pid}/exe")).exists()));
     // Started again, it has its data.
     cluster.launcher(&["up", "-d"]).succeeds();
     assert_eq!(cluster.get("file"), b"content");
@@ -99,45 +99,65 @@ fn settings_of_the_cluster_change_while_it_runs_and_contradictions_are_told() {
     wait_until("a dead node is known after a second", || storage()["state"] == "dead");
 }
 
-/// A66: two processes with the certificate of one node refuse each other's lives, and so fail an actor again and again.
-#[test]
-fn an_actor_that_fails_is_restarted_and_shown_and_too_many_end_the_node_with_the_reason() {
-    let cluster = Cluster::start(1, 1);
-    cluster.run(&["settings", "set", "beat_interval_ms=200ms", "suspect_after_ms=1s"]).succeeds();
-    let actors = || cluster.json(&["status", "--actors"])["nodes"].as_array().expect("nodes").clone();
-    let restarts = || -> u64 {
-        let nodes = actors();
-        let all = nodes.iter().flat_map(|node| node["actors"].as_array().cloned().unwrap_or_default());
-        all.map(|actor| actor["restarts"].as_u64().expect("a number")).sum()
-    };
-    assert_eq!((actors().len(), restarts()), (2, 0));
-    let scratch = cluster.scratch();
+/// A storage process by hand, with the configuration of `storage-1` and a data directory of its own.
+fn twin(cluster: &Cluster, data: &Path, more: &[&str]) -> Child {
     let mut command = executable();
     command.current_dir(cluster.path().join("nodes/storage-1"));
-    command.args(["node", "storage", "--config", "node.toml", "--listen", "127.0.0.1:0", "--data"]).arg(scratch.path());
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let twin = command.spawn().expect("the executable starts");
-    wait_until("a restart is shown with its reason", || {
-        let failed = |actor: &serde_json::Value| {
-            actor["name"] == "HeartbeatActor"
-                && actor["restarts"].as_u64().is_some_and(|restarts| restarts > 0)
-                && actor["last_failure"].as_str().is_some_and(|reason| reason.contains("newer incarnation"))
-        };
-        actors().iter().any(|node| node["actors"].as_array().is_some_and(|actors| actors.iter().any(failed)))
-    });
-    // One of the two gives up first, and the other then lives in peace; which one is a matter of chance.
-    wait_until("one of them ends", || {
-        let local: serde_json::Value =
-            serde_json::from_str(&cluster.launcher(&["status", "--json"]).succeeds().out).expect("JSON");
+    command
+        .args(["node", "storage", "--config", "node.toml", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data)
+        .args(more);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the executable starts")
+}
+
+fn signal(process: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(process.id()).expect("a process id")).expect("a process id");
+    kill_process(pid, signal).expect("it runs");
+}
+
+/// A process whose place another one has taken ends with the reason, and leaves it its place.
+#[test]
+fn of_two_processes_with_the_certificate_of_one_node_the_earlier_ends() {
+    let cluster = Cluster::start(1, 1);
+    cluster.run(&["settings", "set", "beat_interval_ms=200ms", "suspect_after_ms=1s"]).succeeds();
+    let data = cluster.scratch();
+    let twin = twin(&cluster, data.path(), &[]);
+    wait_until("the earlier one ends", || {
+        let local = cluster.launcher(&["status", "--json"]).succeeds().out;
+        let local: serde_json::Value = serde_json::from_str(&local).expect("JSON");
         let nodes = local["nodes"].as_array().expect("nodes").clone();
-        let gone = nodes.iter().any(|node| node["name"] == "storage-1" && node["pid"].is_null());
-        gone || !std::path::Path::new(&format!("/proc/{}/exe", twin.id())).exists()
+        nodes.iter().any(|node| node["name"] == "storage-1" && node["pid"].is_null())
     });
-    let pid = rustix::process::Pid::from_raw(i32::try_from(twin.id()).expect("a process id")).expect("a process id");
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    let told = crate::cluster::finish(twin, crate::cluster::PATIENCE);
     let log = cluster.launcher(&["logs", "storage-1", "--lines", "200"]).succeeds().out;
-    let told = format!("{}{log}", String::from_utf8_lossy(&told.stderr));
+    assert!(log.contains("the cluster refuses this node"), "{log}");
+    let storage = || cluster.json(&["nodes"])["storage"][0].clone();
+    wait_until("the later one lives", || storage()["state"] == "alive");
+    assert_eq!(storage()["incarnation"], 2);
+    signal(&twin, Signal::TERM);
+    assert!(crate::cluster::finish(twin, crate::cluster::PATIENCE).status.success());
+}
+
+/// A66: an actor that fails again and again ends its node with the reason; `status --actors` shows the trees. That it
+/// shows restarts too is a test of `nodes`.
+#[test]
+fn an_actor_that_fails_again_and_again_ends_the_node_with_the_reason() {
+    let cluster = Cluster::start(1, 1);
+    let shown = cluster.json(&["status", "--actors"])["nodes"].as_array().expect("nodes").clone();
+    let names: Vec<String> = shown
+        .iter()
+        .flat_map(|node| node["actors"].as_array().cloned().unwrap_or_default())
+        .map(|actor| format!("{} {}", actor["name"].as_str().unwrap_or_default(), actor["restarts"]))
+        .collect();
+    assert!(shown.len() == 2 && names.contains(&"HeartbeatActor 0".to_owned()), "{names:?}");
+    // A new store that cannot keep whose it is: nobody tells it while it is made, and the way is blocked after that.
+    let data = cluster.scratch();
+    let new = twin(&cluster, data.path(), &["--metadata", "127.0.0.1:1"]);
+    wait_until("the store is made", || data.path().join("STORE").exists());
+    signal(&new, Signal::KILL);
+    crate::cluster::finish(new, crate::cluster::PATIENCE);
+    std::fs::create_dir(data.path().join("STORE.new")).unwrap();
+    let told = crate::cluster::finish(twin(&cluster, data.path(), &[]), crate::cluster::PATIENCE);
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
     assert!(told.contains("HeartbeatActor failed 6 times within 60s"), "{told}");
 }
 

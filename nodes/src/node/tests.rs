@@ -3,6 +3,7 @@
 use super::*;
 use crate::settings::{LogFilter, LogFormat, MetricsListen, SNAPSHOT_ENTRIES_DEFAULT};
 use bytes::Bytes;
+use dfs_actors::disk::Disk;
 use dfs_core::checksum::ChunkSums;
 use dfs_core::id::{ChunkId, ChunkIndex, GroupIndex, Incarnation, Role, UploadNonce};
 use dfs_core::limit::STORE_READS_PER_CLIENT_MAX;
@@ -25,6 +26,8 @@ use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
+
+mod restarts;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -71,12 +74,17 @@ impl TestCluster {
     }
 
     async fn start(&self, settings: NodeSettings) -> Node {
+        let disk = Arc::new(dfs_actors::disk::directory::DirectoryDisk::open(&settings.data).unwrap());
+        self.start_on(settings, disk).await
+    }
+
+    async fn start_on(&self, settings: NodeSettings, disk: Arc<dyn Disk>) -> Node {
         let (role, node) = (settings.role.role(), settings.node);
         let stores: &Path = &settings.data.join("stores");
         let environment = Environment {
             world: World::production(&format!("{role}-{node}")),
             identity: self.identity(role, &node.to_string()),
-            disk: Arc::new(dfs_actors::disk::directory::DirectoryDisk::open(&settings.data).unwrap()),
+            disk,
             stores: Arc::new(dfs_actors::key_value::fjall::FjallStores::new(stores)),
             machine: None,
         };

@@ -60,7 +60,7 @@ fn replica_corrupt() -> Story {
 }
 
 fn range_of_rotten_copies() -> Story {
-    let end = mib(1) + kib(3);
+    let end = mib(2) + kib(3);
     story("range-of-rotten-copies", "A range is exactly its bytes, whatever the copies are like (12, 28).", 3, 3)
         .large_chunks()
         .upload("a", end)
@@ -68,14 +68,14 @@ fn range_of_rotten_copies() -> Story {
         .expect_range("a", kib(64) - 1, kib(64))
         .rot("a", 0, storage(1))
         .rot("a", 1, storage(2))
-        .expect_range("a", 0, kib(512))
+        .expect_range("a", 0, mib(1))
         .rot("a", 0, storage(3))
         .rot("a", 1, storage(3))
-        .expect_range("a", kib(512) - 1, kib(512))
+        .expect_range("a", mib(1) - 1, mib(1))
         .expect_range("a", 5, end + 5)
         .crash(storage(2))
         .crash(storage(3))
-        .expect_range("a", kib(900), end - 1)
+        .expect_range("a", kib(1900), end - 1)
         .start(storage(2))
         .expect_range("a", end - 1, end - 1)
 }

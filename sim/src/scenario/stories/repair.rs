@@ -132,7 +132,7 @@ fn lost_store() -> Story {
 fn rotten_source() -> Story {
     story("rotten-source", "A copy that has rotted is not copied, and does not count for one (48).", 3, 5)
         .large_chunks()
-        .upload("a", mib(1))
+        .upload("a", mib(2))
         .expect_copies("a", 3)
         .rot("a", 0, holder("a", 0, 0))
         .rot("a", 1, holder("a", 1, 1))

@@ -1,7 +1,7 @@
 //! What is promised to users, kept on real processes, real disks and real sockets.
 //!
-//! The table of contents is the list of modules; each test is a sentence of a promise, with the number of its
-//! acceptance scenario in its doc comment.
+//! The table of contents is the list of modules; each test is a sentence of a promise, with the number of the
+//! promise (`docs/PROMISES.md`) in its doc comment.
 
 mod caller;
 mod cluster;

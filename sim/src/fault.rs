@@ -21,6 +21,8 @@ pub enum FaultKind {
     Pause,
     /// A node is cut off from all other nodes, though not from users.
     Isolate,
+    /// A node is cut off from the other nodes of its role, though from nobody else.
+    CutOff,
     /// A node is cut off from everybody.
     Unplug,
     /// What one node sends does not reach another, while the way back is open.
@@ -55,13 +57,14 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [FaultKind; 21] = [
+    pub const ALL: [FaultKind; 22] = [
         FaultKind::Crash,
         FaultKind::PowerCut,
         FaultKind::Blackout,
         FaultKind::Stop,
         FaultKind::Pause,
         FaultKind::Isolate,
+        FaultKind::CutOff,
         FaultKind::Unplug,
         FaultKind::Mute,
         FaultKind::LostReplies,
@@ -89,6 +92,7 @@ impl FaultKind {
             FaultKind::Stop => "stop",
             FaultKind::Pause => "pause",
             FaultKind::Isolate => "isolate",
+            FaultKind::CutOff => "cut-off",
             FaultKind::Unplug => "unplug",
             FaultKind::Mute => "mute",
             FaultKind::LostReplies => "lost-replies",
@@ -117,6 +121,7 @@ impl FaultKind {
             FaultKind::Stop => "A node stops in order, as by SIGTERM, and is started again later.",
             FaultKind::Pause => "A process stands still, as by SIGSTOP, and goes on later.",
             FaultKind::Isolate => "A node is cut off from all other nodes, while users still reach it.",
+            FaultKind::CutOff => "A node is cut off from the nodes of its own role, while all others reach it.",
             FaultKind::Unplug => "A node is cut off from everybody.",
             FaultKind::Mute => "What one node sends another is lost, while the way back is open.",
             FaultKind::LostReplies => "What a node sends users is lost, while their requests reach it.",

@@ -147,6 +147,7 @@ impl Stage {
                 }
             }
             FaultKind::Isolate => network.partition(&[address], &self.others(fault.node)),
+            FaultKind::CutOff => network.partition(&[address], &self.others_of_its_role(fault.node)),
             FaultKind::Unplug => network.unplug(address),
             FaultKind::Mute => network.cut(address, self.cluster.member(fault.other)?.machine().address()),
             FaultKind::LostReplies => self.users.iter().for_each(|user| network.cut(address, *user)),
@@ -222,7 +223,9 @@ impl Stage {
                 }
             }
             FaultKind::Pause => self.member(fault.node)?.machine().resume(),
-            FaultKind::Isolate | FaultKind::Unplug | FaultKind::Mute | FaultKind::LostReplies => self.reconnect(),
+            FaultKind::Isolate | FaultKind::CutOff | FaultKind::Unplug | FaultKind::Mute | FaultKind::LostReplies => {
+                self.reconnect()
+            }
             FaultKind::SlowLink | FaultKind::BadLink => self.network.set_links_of(address, None),
             FaultKind::SlowDisk | FaultKind::StallingDisk => {
                 self.member(fault.node)?.machine().set_work(WorkDelays::default());
@@ -415,6 +418,7 @@ impl Stage {
             let address = member.machine().address();
             match fault.kind {
                 FaultKind::Isolate => self.network.partition(&[address], &self.others(fault.node)),
+                FaultKind::CutOff => self.network.partition(&[address], &self.others_of_its_role(fault.node)),
                 FaultKind::Unplug => self.network.unplug(address),
                 FaultKind::LostReplies => self.users.iter().for_each(|user| self.network.cut(address, *user)),
                 FaultKind::Mute => {
@@ -425,6 +429,11 @@ impl Stage {
                 _ => {}
             }
         }
+    }
+
+    fn others_of_its_role(&self, node: NodeName) -> Vec<IpAddr> {
+        let others = self.cluster.members().filter(|member| member.name() != node && member.name().role == node.role);
+        others.map(|member| member.machine().address()).collect()
     }
 
     fn others(&self, node: NodeName) -> Vec<IpAddr> {

@@ -198,6 +198,7 @@ fn log(page: &mut Page, raft: &RaftHandle) {
         ("dfs_raft_commit_index", "The last entry known to be committed.", progress.committed),
         ("dfs_raft_applied_index", "The last entry applied.", Some(state.applied)),
         ("dfs_raft_snapshot_index", "The last entry in the snapshot.", progress.snapshot),
+        ("dfs_raft_cut_index", "The last entry that was cut off the log.", progress.cut),
     ] {
         page.single(name, Kind::Gauge, help, index.unwrap_or(0));
     }

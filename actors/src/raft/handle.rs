@@ -260,6 +260,7 @@ impl RaftHandle {
             last: metrics.last_log_index,
             committed: metrics.local_committed.map(|committed| committed.index),
             snapshot: metrics.snapshot.map(|snapshot| snapshot.index),
+            cut: metrics.purged.map(|cut| cut.index),
         }
     }
 

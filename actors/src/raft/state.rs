@@ -71,6 +71,8 @@ pub struct LogProgress {
     pub committed: Option<u64>,
     /// The last entry in the snapshot.
     pub snapshot: Option<u64>,
+    /// The last entry that was cut off the log.
+    pub cut: Option<u64>,
 }
 
 impl RaftState {

@@ -19,14 +19,12 @@ pub struct MetadataLink {
     peers: Peers,
     entropy: Entropy,
     search: LeaderSearch,
-    /// Whether the one to be asked next has answered as the leader before.
-    is_found: bool,
 }
 
 impl MetadataLink {
     /// A link that knows the configured addresses only.
     pub fn new(peers: Peers, entropy: Entropy, seeds: Vec<SocketAddr>) -> MetadataLink {
-        MetadataLink { peers, entropy, search: LeaderSearch::new(seeds), is_found: false }
+        MetadataLink { peers, entropy, search: LeaderSearch::new(seeds) }
     }
 
     /// These are the members now.
@@ -42,17 +40,15 @@ impl MetadataLink {
         loop {
             let target = Destination { address: self.search.target(), role: Role::Metadata, node: None };
             // A leader may take its time on a slow disk. To ask it again would only be more work for it.
-            let attempt = if self.is_found { LEADER_ATTEMPT_MS } else { METADATA_ATTEMPT_MS };
+            let attempt = if self.search.is_found() { LEADER_ATTEMPT_MS } else { METADATA_ATTEMPT_MS };
             let attempt = deadline.min(Instant::now() + Duration::from_millis(attempt));
             let error = match self.peers.call(&target, Class::Control, request, attempt).await {
                 Ok(reply) => {
                     self.search.succeeded();
-                    self.is_found = true;
                     return Ok(reply);
                 }
                 Err(error) => error,
             };
-            self.is_found = false;
             match &error {
                 CallError::Refused(Refusal::NotLeader { leader }) => {
                     self.search.redirected(leader.map(|leader| leader.address));

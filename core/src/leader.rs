@@ -20,6 +20,8 @@ pub struct LeaderSearch {
     fruitless: u32,
     /// Redirects followed in a row without a success: two followers may name each other.
     redirects: u32,
+    /// Whether the target has answered as the leader.
+    found: bool,
 }
 
 impl LeaderSearch {
@@ -27,7 +29,7 @@ impl LeaderSearch {
     #[must_use]
     pub fn new(seeds: Vec<SocketAddr>) -> LeaderSearch {
         assert!(!seeds.is_empty(), "a search starts somewhere");
-        LeaderSearch { known: seeds.clone(), seeds, next: 0, fruitless: 0, redirects: 0 }
+        LeaderSearch { known: seeds.clone(), seeds, next: 0, fruitless: 0, redirects: 0, found: false }
     }
 
     /// Whom to ask next.
@@ -58,10 +60,18 @@ impl LeaderSearch {
     /// The last target answered as the leader.
     pub fn succeeded(&mut self) {
         (self.fruitless, self.redirects) = (0, 0);
+        self.found = true;
+    }
+
+    /// Whether the last attempt was answered by the leader, who is asked again.
+    #[must_use]
+    pub fn is_found(&self) -> bool {
+        self.found
     }
 
     /// The last target said that it does not lead, and perhaps who does.
     pub fn redirected(&mut self, leader: Option<SocketAddr>) {
+        self.found = false;
         self.fruitless += 1;
         match leader {
             Some(leader) if leader != self.target() && self.redirects < 3 => {
@@ -74,6 +84,7 @@ impl LeaderSearch {
 
     /// The last target did not answer, or could not.
     pub fn failed(&mut self) {
+        self.found = false;
         self.fruitless += 1;
         self.go_on();
     }
@@ -136,6 +147,20 @@ mod tests {
             search.redirected(Some(other));
         }
         assert!(asked.contains(&address(3)), "{asked:?}");
+    }
+
+    #[test]
+    fn the_leader_is_found_until_it_fails_or_says_that_it_leads_no_more() {
+        let mut search = LeaderSearch::new(vec![address(1), address(2)]);
+        assert!(!search.is_found(), "nobody has answered");
+        let lost: [fn(&mut LeaderSearch); 2] = [LeaderSearch::failed, |search| search.redirected(None)];
+        for lose in lost {
+            search.succeeded();
+            search.learn([address(3)]);
+            assert!(search.is_found());
+            lose(&mut search);
+            assert!(!search.is_found());
+        }
     }
 
     #[test]

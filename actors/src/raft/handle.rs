@@ -128,7 +128,7 @@ impl RaftHandle {
             Entry { time: self.0.clock.read(state.term, state.cluster_time), command }
         };
         entry.check_size()?;
-        self.check_leadership()?;
+        self.check_quorum()?;
         // The entry is in the log's queue until its outcome is known, also if nobody waits for that any more: so long it
         // has its permit.
         let (told, outcome) = oneshot::channel();
@@ -158,6 +158,10 @@ impl RaftHandle {
     /// [`Refusal::NotLeader`] on any other member, [`Refusal::Unavailable`] without a quorum.
     pub fn check_leadership(&self) -> Result<(), Refusal> {
         self.check_leads(&self.0.states.borrow())?;
+        self.check_quorum()
+    }
+
+    fn check_quorum(&self) -> Result<(), Refusal> {
         if has_quorum(&self.0.raft.metrics().borrow_watched()) { Ok(()) } else { Err(Refusal::Unavailable) }
     }
 

@@ -202,7 +202,7 @@ impl UploadArgs {
         request: UploadRequest,
         progress: &Display,
     ) -> Result<FileInfo, Failure> {
-        let request = UploadRequest { modified: modified(&source).unwrap_or(request.modified), ..request };
+        let request = with_time_of(&source, request);
         let size = source.size().unwrap_or(0);
         let error = match client.upload(source, request.clone(), progress).await {
             Ok(info) => return Ok(info),
@@ -257,6 +257,11 @@ fn stopped() -> Failure {
     Failure::new(Exit::Failure, "the upload was stopped")
 }
 
+/// The request for a source, with the modification time that it has.
+fn with_time_of(source: &FileSource, request: UploadRequest) -> UploadRequest {
+    UploadRequest { modified: modified(source).unwrap_or(request.modified), ..request }
+}
+
 /// Uploads an open file with the modification time that it has.
 pub(super) async fn upload_file(
     client: &Client,
@@ -264,7 +269,7 @@ pub(super) async fn upload_file(
     request: UploadRequest,
     progress: &Display,
 ) -> Result<FileInfo, Failure> {
-    let request = UploadRequest { modified: modified(&source).unwrap_or(request.modified), ..request };
+    let request = with_time_of(&source, request);
     let name = request.name.clone();
     client.upload(source, request, progress).await.map_err(|error| explain(error, &name))
 }

@@ -96,8 +96,8 @@ impl Work<'_> {
         let order: Vec<(&FileName, Reverse<FileId>)> =
             uploads.iter().map(|upload| (&upload.name, Reverse(upload.file))).collect();
         self.ascend(&order)?;
-        let begun = |upload: &&OpenUpload| !self.shared.oracle.was_begun(&upload.name, upload.size_hint);
-        if let Some(upload) = uploads.iter().find(begun) {
+        let from_nowhere = |upload: &&OpenUpload| !self.shared.oracle.was_begun(&upload.name, upload.size_hint);
+        if let Some(upload) = uploads.iter().find(from_nowhere) {
             let detail = format!("an upload of {} is open that nobody began: {upload:?}", upload.name);
             return Err(Failure::correctness(NOTHING_FROM_NOWHERE, detail).into());
         }

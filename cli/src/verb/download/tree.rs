@@ -1,8 +1,9 @@
 //! Downloading everything below a directory of the cluster: many files at once, in bounded memory, into local
 //! directories that are made on the way.
 //!
-//! A file that fails is named, and the rest goes on; only a cluster that does not answer ends it. Nothing is ever written outside the chosen directory: names were
-//! checked when they were made and are checked again, and links in local directories are not followed.
+//! A file that fails is named, and the rest goes on; only a cluster that does not answer ends it. Nothing is ever written
+//! outside the chosen directory: names were checked when they were made and are checked again, and links in local
+//! directories are not followed.
 
 use super::Run;
 use crate::exit::Exit;

@@ -208,6 +208,9 @@ impl Model {
         if expected != upload.chunks.len() as u64 || !(0..expected).all(is_there) {
             return Err(Refusal::Incomplete { reported: upload.chunks.len() as u64, expected });
         }
+        if upload.chunks.values().any(|chunk| chunk.holders.len() < QUORUM) {
+            return Err(Refusal::CopiesLost);
+        }
         self.check_name(&upload.request.name, upload.request.replace, upload.seen)?;
         let old = self.visible.insert(upload.request.name.to_string(), (request.file, request.size));
         if let Some((old, size)) = old {

@@ -5,8 +5,9 @@
 //! can be lost.
 //!
 //! **Promises.** What [`ChunkWriter::seal`] acknowledged is on stable storage, whole, and stays. At most one record
-//! is kept for each (file, index, epoch), and other bytes for it are never taken. No byte leaves that failed its
-//! checksum. What was not sealed is absent or whole after a crash.
+//! counts for each (file, index, epoch), and other bytes for it are never taken: one that was seen to be damaged is not
+//! told of any more, and is written anew from the same bytes. No byte leaves that failed its checksum. What was not
+//! sealed is absent or whole after a crash.
 //!
 //! **Life of a write.** [`ChunkStore::begin_write`] claims the key and reserves a region at the tail. The writer
 //! streams pieces through the *writes* lane, many writers side by side, each into its own region. Sealing writes the
@@ -25,6 +26,7 @@
 
 mod buffer;
 pub mod conformance;
+mod damaged;
 mod engine;
 mod flush;
 mod identity;
@@ -93,6 +95,9 @@ pub enum StoreError {
     /// The checksums do not fit the length.
     #[error("the checksums do not fit the chunk")]
     BadSums,
+    /// The damaged record that was to be written anew had other bytes.
+    #[error("the store's copy of this chunk is damaged, and had other bytes than these")]
+    OtherBytes,
     /// The disk has no room for it.
     #[error("the disk is full")]
     Full,
@@ -139,6 +144,7 @@ impl From<StoreError> for Refusal {
             StoreError::Unreadable(_) => Refusal::ChunkUnreadable,
             StoreError::WriteInProgress => Refusal::WriteInProgress,
             StoreError::WrongLength | StoreError::BadSums => Refusal::Malformed,
+            StoreError::OtherBytes => Refusal::ConflictingContent,
             StoreError::Full => Refusal::StoreFull,
             StoreError::Stopping => Refusal::Stopping,
             StoreError::WrongCluster => Refusal::WrongCluster,
@@ -186,7 +192,7 @@ pub struct OpenStore<'s> {
 pub enum BeginWrite {
     /// The bytes are wanted.
     Write(ChunkWriter),
-    /// There is a durable record with this checksum, and there will be no other.
+    /// There is a durable record with this checksum, which was not seen to be damaged. There will be no other bytes.
     Held(Digest),
 }
 
@@ -244,7 +250,8 @@ impl ChunkStore {
         scope_blocking(&self.engine.scope, move || ChunkReader::open(engine, RecordKey { chunk, epoch })).await
     }
 
-    /// The durable records of a group's chunks under an epoch, in order. Nothing of them is read but the index.
+    /// The durable records of a group's chunks under an epoch, in order, without those that were seen to be damaged.
+    /// Nothing of them is read but the index.
     ///
     /// # Errors
     /// [`StoreError::Stopping`], [`StoreError::Failed`].

@@ -5,8 +5,9 @@
 //! index. Locks are held for memory only, but for the tail's, which is taken by blocking work alone.
 
 use super::buffer::Buffers;
+use super::damaged::Damaged;
 use super::flush::FlushQueue;
-use super::index::{self, Totals};
+use super::index::{self, Location, Totals};
 use super::ledger::{Claim, Ledger};
 use super::record::{Header, Layout, Owner, Position, RecordKey, State};
 use super::recovery::Recovered;
@@ -37,6 +38,7 @@ pub struct Engine {
     pub segment_bytes: u64,
     pub segments: Segments,
     pub index: index::ChunkIndex,
+    pub damaged: Damaged,
     pub totals: Mutex<Totals>,
     pub tail: Mutex<Tail>,
     pub ledger: Ledger,
@@ -77,6 +79,7 @@ impl Engine {
             segment_bytes: settings.segment_bytes,
             segments: Segments::new(disk.clone()),
             index,
+            damaged: Damaged::default(),
             totals: Mutex::new(totals),
             tail: Mutex::new(Tail::new(next_segment)),
             ledger: Ledger::default(),
@@ -120,11 +123,15 @@ impl Engine {
         StoreError::Failed
     }
 
-    /// Answers what is held, or makes a writer with a region of its own. Blocks.
+    /// Answers what is held, or makes a writer with a region of its own: also for a record that is damaged, which is left
+    /// where it lies and stands for what the new one must be. Blocks.
     pub fn begin(self: &Arc<Self>, mut claim: Claim, length: u32, now: Instant) -> Result<BeginWrite, StoreError> {
         let key = claim.key();
         // The claim is older than this look: whoever wrote the key before has entered it already.
-        if let Some(held) = self.index.get(&key).map_err(|error| self.fail(&error, "read the index"))? {
+        let present = self.index.get(&key).map_err(|error| self.fail(&error, "read the index"))?;
+        if let Some(held) = present
+            && !(self.damaged.has(&key, &held) && held.layout.payload_length == length)
+        {
             return Ok(BeginWrite::Held(held.checksum));
         }
         let layout = Layout::of(length);
@@ -140,10 +147,11 @@ impl Engine {
         drop(tail);
         let sequence = self.next_sequence.fetch_add(1, Ordering::Relaxed);
         let header = Header { state: State::Live, owner: self.owner, key, layout, position, sequence };
-        Ok(BeginWrite::Write(ChunkWriter::new(self.clone(), claim, segment, header)))
+        Ok(BeginWrite::Write(ChunkWriter::new(self.clone(), claim, segment, header, present)))
     }
 
-    /// The records of a group's chunks under an epoch, in order. Only durable ones are in the index. Blocks.
+    /// The records of a group's chunks under an epoch, in order. Only durable ones are in the index, and those that were
+    /// seen to be damaged are left out. Blocks.
     pub fn held(&self, file: FileId, group: GroupIndex, epoch: Epoch) -> Result<Vec<HeldChunk>, StoreError> {
         let mut held = Vec::new();
         for slot in 0..CHUNKS_PER_GROUP {
@@ -151,13 +159,21 @@ impl Engine {
             let index = ChunkIndex(first + slot);
             let key = RecordKey { chunk: ChunkId { file, index }, epoch };
             let found = self.index.get(&key).map_err(|error| self.fail(&error, "read the index"))?;
-            held.extend(found.map(|location| HeldChunk {
+            let sound = found.filter(|location| !self.damaged.has(&key, location));
+            held.extend(sound.map(|location| HeldChunk {
                 index,
                 length: location.layout.payload_length,
                 checksum: location.checksum,
             }));
         }
         Ok(held)
+    }
+
+    /// Remembers a record as damaged, if that is what a read of it has found.
+    pub fn remember_if_damaged(&self, found: StoreError, key: RecordKey, location: &Location) {
+        if found == StoreError::Damaged {
+            self.damaged.mark(key, location);
+        }
     }
 
     /// Where a checkpoint may stand now: no record behind it is unfinished.

@@ -22,6 +22,8 @@ pub struct Sealed {
     pub claim: Claim,
     pub segment: Arc<Segment>,
     pub header: Header,
+    /// The damaged record in whose place it comes.
+    pub replaces: Option<Location>,
     pub checksum: Digest,
     pub done: oneshot::Sender<Result<(), StoreError>>,
 }
@@ -77,11 +79,16 @@ impl Engine {
         }
         let mut totals = lock(&self.totals);
         let mut new_totals = *totals;
-        batch.iter().for_each(|sealed| new_totals.add(&sealed.header.layout));
+        for sealed in batch {
+            sealed.replaces.iter().for_each(|damaged| new_totals.subtract(&damaged.layout));
+            new_totals.add(&sealed.header.layout);
+        }
         self.index
             .commit(batch.iter().map(|sealed| (sealed.header.key, sealed.location())), &new_totals)
             .map_err(|error| self.fail(&error, "enter chunks into the index"))?;
         *totals = new_totals;
+        let replacing = batch.iter().filter(|sealed| sealed.replaces.is_some());
+        replacing.for_each(|sealed| self.damaged.forget(&sealed.header.key));
         let bytes = batch.iter().map(|sealed| sealed.header.layout.record_length).sum();
         self.unsaved_bytes.fetch_add(bytes, Ordering::AcqRel);
         Ok(())

@@ -1,6 +1,7 @@
 //! A reader: serves the blocks of one chunk, each checked against its CRC after it came from the disk.
 //!
-//! A block that fails is never served. Small chunks come whole with their trailer in one read.
+//! A block that fails is never served, and its record not told of as held any more. Small chunks come whole with their
+//! trailer in one read.
 
 use super::StoreError;
 use super::buffer::BUFFER_BYTES;
@@ -40,6 +41,67 @@ impl ChunkReader {
     pub(super) fn open(engine: Arc<Engine>, key: RecordKey) -> Result<ChunkReader, StoreError> {
         let found = engine.index.get(&key).map_err(|error| engine.fail(&error, "read the index"))?;
         let location = found.ok_or(StoreError::Missing)?;
+        let record = Record::open(&engine, key, location);
+        let record = record.inspect_err(|error| engine.remember_if_damaged(*error, key, &location))?;
+        engine.reads.fetch_add(1, Ordering::Relaxed);
+        Ok(ChunkReader { engine, record: Arc::new(record) })
+    }
+
+    /// The checksums of the chunk, as its record keeps them.
+    #[must_use]
+    pub fn sums(&self) -> &ChunkSums {
+        &self.record.sums
+    }
+
+    /// The bytes of up to `count` blocks from `first_block`, at most [`READ_BLOCKS_MAX`], fewer at the chunk's end;
+    /// no bytes behind it.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if the disk has other bytes than were written; [`StoreError::Unreadable`] if it cannot
+    /// read them.
+    pub async fn next_blocks(&self, first_block: u32, count: u32) -> Result<Bytes, StoreError> {
+        let length = self.record.sums.length;
+        let blocks = block_count(length) as u32;
+        let end_block = first_block.saturating_add(count.min(READ_BLOCKS_MAX)).min(blocks);
+        if first_block >= end_block {
+            return Ok(Bytes::new());
+        }
+        if let Some(whole) = &self.record.whole {
+            return Ok(whole.clone());
+        }
+        let from = first_block * BLOCK_BYTES;
+        let bytes = (end_block * BLOCK_BYTES).min(length) - from;
+        let (record, buffers) = (self.record.clone(), self.engine.buffers.clone());
+        let read = move || buffers.filled(bytes as usize, |buffer| record.read(from, buffer));
+        let outcome = self.engine.scope.blocking(read).await.map_err(|_| StoreError::Stopping)?;
+        outcome.inspect_err(|error| self.engine.remember_if_damaged(*error, self.record.key, &self.record.location))
+    }
+
+    /// Whoever has read all of it found other bytes than [`sums`](Self::sums) says, though each block fits its CRC.
+    pub fn found_damaged(&self) {
+        self.engine.remember_if_damaged(StoreError::Damaged, self.record.key, &self.record.location);
+    }
+}
+
+impl Drop for ChunkReader {
+    fn drop(&mut self) {
+        self.engine.reads.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What it means that the disk gives an error instead of bytes. A segment that is not there has lost them; of any other
+/// error it is unknown what stands behind it.
+fn unreadable(key: &RecordKey, position: Position, error: &io::Error) -> StoreError {
+    tracing::error!(%key, ?position, %error, "a chunk cannot be read");
+    match error.kind() {
+        io::ErrorKind::NotFound => StoreError::Damaged,
+        kind => StoreError::Unreadable(kind),
+    }
+}
+
+impl Record {
+    /// Reads the trailer of a record, and all of a small one.
+    fn open(engine: &Engine, key: RecordKey, location: Location) -> Result<Record, StoreError> {
         let layout = location.layout;
         let damaged = |why: &str| {
             tracing::error!(%key, ?location.position, why, "a chunk is damaged");
@@ -71,58 +133,9 @@ impl ChunkReader {
         {
             return Err(damaged("its payload fails its checksum"));
         }
-        engine.reads.fetch_add(1, Ordering::Relaxed);
-        let record = Arc::new(Record { key, segment, location, sums: trailer.sums, whole });
-        Ok(ChunkReader { engine, record })
+        Ok(Record { key, segment, location, sums: trailer.sums, whole })
     }
 
-    /// The checksums of the chunk, as its record keeps them.
-    #[must_use]
-    pub fn sums(&self) -> &ChunkSums {
-        &self.record.sums
-    }
-
-    /// The bytes of up to `count` blocks from `first_block`, at most [`READ_BLOCKS_MAX`], fewer at the chunk's end;
-    /// no bytes behind it.
-    ///
-    /// # Errors
-    /// [`StoreError::Damaged`] if the disk has other bytes than were written; [`StoreError::Unreadable`] if it cannot
-    /// read them.
-    pub async fn next_blocks(&self, first_block: u32, count: u32) -> Result<Bytes, StoreError> {
-        let length = self.record.sums.length;
-        let blocks = block_count(length) as u32;
-        let end_block = first_block.saturating_add(count.min(READ_BLOCKS_MAX)).min(blocks);
-        if first_block >= end_block {
-            return Ok(Bytes::new());
-        }
-        if let Some(whole) = &self.record.whole {
-            return Ok(whole.clone());
-        }
-        let from = first_block * BLOCK_BYTES;
-        let bytes = (end_block * BLOCK_BYTES).min(length) - from;
-        let (record, buffers) = (self.record.clone(), self.engine.buffers.clone());
-        let read = move || buffers.filled(bytes as usize, |buffer| record.read(from, buffer));
-        self.engine.scope.blocking(read).await.map_err(|_| StoreError::Stopping)?
-    }
-}
-
-impl Drop for ChunkReader {
-    fn drop(&mut self) {
-        self.engine.reads.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// What it means that the disk gives an error instead of bytes. A segment that is not there has lost them; of any other
-/// error it is unknown what stands behind it.
-fn unreadable(key: &RecordKey, position: Position, error: &io::Error) -> StoreError {
-    tracing::error!(%key, ?position, %error, "a chunk cannot be read");
-    match error.kind() {
-        io::ErrorKind::NotFound => StoreError::Damaged,
-        kind => StoreError::Unreadable(kind),
-    }
-}
-
-impl Record {
     /// Fills `buffer` with payload from `from`, the start of a block, and checks it.
     fn read(&self, from: u32, buffer: &mut [u8]) -> Result<(), StoreError> {
         let damaged = |why: &str| {

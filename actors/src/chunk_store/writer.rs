@@ -7,6 +7,7 @@
 use super::StoreError;
 use super::engine::Engine;
 use super::flush::Sealed;
+use super::index::Location;
 use super::ledger::Claim;
 use super::record::{HEADER_BYTES, Header, Trailer, ZERO_PAGE};
 use super::segment::Segment;
@@ -27,6 +28,8 @@ pub struct ChunkWriter {
     claim: Claim,
     segment: Arc<Segment>,
     header: Header,
+    /// The damaged record that this one is to replace.
+    replaces: Option<Location>,
     /// Taken in and not yet posted to the lane.
     gathered: Vec<Bytes>,
     gathered_bytes: u32,
@@ -38,12 +41,19 @@ pub struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    pub(super) fn new(engine: Arc<Engine>, claim: Claim, segment: Arc<Segment>, header: Header) -> ChunkWriter {
+    pub(super) fn new(
+        engine: Arc<Engine>,
+        claim: Claim,
+        segment: Arc<Segment>,
+        header: Header,
+        replaces: Option<Location>,
+    ) -> ChunkWriter {
         ChunkWriter {
             engine,
             claim,
             segment,
             header,
+            replaces,
             gathered: Vec::new(),
             gathered_bytes: 0,
             posted_bytes: 0,
@@ -95,7 +105,8 @@ impl ChunkWriter {
     ///
     /// # Errors
     /// [`StoreError::WrongLength`] if fewer bytes came than were announced, [`StoreError::BadSums`] if the sums are
-    /// not those of a chunk of this length, [`StoreError::Failed`] if the disk cannot make it durable.
+    /// not those of a chunk of this length, [`StoreError::OtherBytes`] if a damaged record that it was to replace had
+    /// others, [`StoreError::Failed`] if the disk cannot make it durable.
     pub async fn seal(mut self, sums: &ChunkSums) -> Result<(), StoreError> {
         self.check()?;
         let length = self.header.layout.payload_length;
@@ -106,13 +117,16 @@ impl ChunkWriter {
             return Err(StoreError::BadSums);
         }
         let checksum = sums.checksum();
+        if self.replaces.is_some_and(|damaged| damaged.checksum != checksum) {
+            return Err(StoreError::OtherBytes);
+        }
         let trailer = Trailer { key: self.header.key, sequence: self.header.sequence, sums: sums.clone(), checksum };
         self.settle().await?;
         let permit = self.permit().await?;
         let job = self.next_job(trailer.encode(), permit);
-        let ChunkWriter { engine, claim, segment, header, .. } = self;
+        let ChunkWriter { engine, claim, segment, header, replaces, .. } = self;
         let (done, outcome) = oneshot::channel();
-        let sealed = Sealed { claim, segment, header, checksum, done };
+        let sealed = Sealed { claim, segment, header, replaces, checksum, done };
         engine.clone().writes.post(
             move || job.run(),
             move |written| match written {

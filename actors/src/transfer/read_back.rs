@@ -25,7 +25,9 @@ pub async fn read_back(
         block += count;
     }
     let found = hasher.finish();
-    if found == *reader.sums() && found.checksum() == expected {
+    if found != *reader.sums() {
+        reader.found_damaged();
+    } else if found.checksum() == expected {
         return Ok(expected);
     }
     tracing::error!(%chunk, %epoch, %expected, found = %found.checksum(), "a stored copy has other bytes than it should");

@@ -2,7 +2,8 @@
 //!
 //! A primary that forwards has checked the whole tree; this hop checks the CRC of every block against the trailer, and
 //! that the trailer is one tree. A copy that repair makes says what its checksum must be: then the whole tree is
-//! computed here too, and the copy is read back before it is told of, also where it was held already.
+//! computed here too, and the copy is read back before it is told of, also where it was held already. One that is held and
+//! proves to be damaged is taken anew at once.
 
 use super::intake::Intake;
 use super::read_back::read_back;
@@ -41,12 +42,8 @@ async fn write(
     request: &WriteReplica,
     exchange: &mut Exchange,
 ) -> Result<ReplicaWritten, TransferError> {
-    let begun = transfers.store.begin_write(request.chunk, request.epoch, request.length).await;
-    let writer = match begun.map_err(Refusal::from)? {
+    let writer = match begin(transfers, request).await? {
         BeginWrite::Held(checksum) => {
-            if let Some(expected) = request.expected {
-                check_stored(transfers, request, expected).await?;
-            }
             exchange.send_message(&WriteAnswer::Held { checksum }).await?;
             return Ok(ReplicaWritten { checksum });
         }
@@ -70,6 +67,23 @@ async fn write(
         check_stored(transfers, request, expected).await?;
     }
     Ok(ReplicaWritten { checksum: sums.checksum() })
+}
+
+/// Begins to take the chunk, unless it is held; for repair, held and whole.
+async fn begin(transfers: &Transfers, request: &WriteReplica) -> Result<BeginWrite, Refusal> {
+    let begin = || transfers.store.begin_write(request.chunk, request.epoch, request.length);
+    let begun = begin().await?;
+    let BeginWrite::Held(_) = begun else { return Ok(begun) };
+    let Some(expected) = request.expected else { return Ok(begun) };
+    match check_stored(transfers, request, expected).await {
+        Ok(()) => Ok(begun),
+        // The store knows it now, and takes the same bytes once more.
+        Err(Refusal::ChunkDamaged) => match begin().await? {
+            BeginWrite::Held(_) => Err(Refusal::ChunkDamaged),
+            writing @ BeginWrite::Write(_) => Ok(writing),
+        },
+        Err(refusal) => Err(refusal),
+    }
 }
 
 /// Reads back what is stored of the chunk.

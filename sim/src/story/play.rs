@@ -312,7 +312,10 @@ impl<'t> Telling<'t> {
             }
             Step::Copies(name, copies) => self.copies(name, copies).await,
             Step::Repaired(name, copies, without) => {
-                let without = self.resolve(without).await?;
+                let without = match without {
+                    Some(without) => self.resolve(without).await?,
+                    None => Vec::new(),
+                };
                 self.repaired(name, copies, &without).await
             }
             Step::CopiesAtMost(name, copies) => {

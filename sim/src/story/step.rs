@@ -155,9 +155,9 @@ pub(super) enum Step {
     Listed(&'static str, &'static [&'static str]),
     /// Metadata comes to count at least so many copies of each chunk of the file.
     Copies(&'static str, usize),
-    /// Metadata comes to count just so many copies of each chunk of the file, none of them on that node, and all of them
-    /// verified if repair has touched it.
-    Repaired(&'static str, usize, Who),
+    /// Metadata comes to count just so many copies of each chunk of the file, all of them verified if repair has touched
+    /// it, and none of them on that node, if one is named.
+    Repaired(&'static str, usize, Option<Who>),
     /// Metadata counts at most so many copies of each chunk of the file.
     CopiesAtMost(&'static str, usize),
     /// A storage node comes to have that health.

@@ -1,10 +1,11 @@
 //! Rot: bytes on the disk that are not what was written.
 
 use super::machine::Machine;
-use crate::chunk_store::conformance::{chunk, content, get, open, put};
+use crate::chunk_store::conformance::{chunk, content, get, open, open_with, put};
 use crate::chunk_store::segment::path;
-use crate::chunk_store::{ChunkStore, StoreError};
-use dfs_core::id::Epoch;
+use crate::chunk_store::{BeginWrite, ChunkStore, StoreError, StoreSettings};
+use dfs_core::checksum::ChunkSums;
+use dfs_core::id::{Epoch, FileId, GroupIndex};
 use dfs_transport::world::World;
 
 /// A store with a small and a large chunk, and one behind each.
@@ -123,4 +124,94 @@ async fn the_index_of_another_store_is_not_used() {
     assert_eq!(store.load().chunk_count, 4);
     assert_eq!(get(&store, chunk(9), Epoch(1)).await.err(), Some(StoreError::Missing));
     assert!(get(&store, chunk(2), Epoch(1)).await.is_ok());
+}
+
+/// The chunks of a file's first group that are told of as held.
+async fn held(store: &ChunkStore, file: FileId) -> usize {
+    store.held(file, GroupIndex(0), Epoch(1)).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_written_anew_from_the_same_bytes_alone() {
+    let world = World::production("test");
+    // Within the small chunk, its trailer, the large one's first and last block, and its trailer.
+    for (number, at) in [(0, 1000), (0, 5200), (2, 30_000), (2, 12_288 + 4096 + 149_000), (2, 12_288 + 4096 + 150_050)]
+    {
+        let machine = Machine::new();
+        let store = filled(&machine, &world).await;
+        let (damaged, size) = (chunk(number), if number == 0 { 5000 } else { 150_000 });
+        let (before, all) = (store.load(), held(&store, damaged.file).await);
+        machine.with_file(&path(0), |bytes| bytes[at] ^= 4);
+        // Nobody has seen it yet.
+        assert_eq!(held(&store, damaged.file).await, all);
+        assert_eq!(get(&store, damaged, Epoch(1)).await.err(), Some(StoreError::Damaged));
+        assert_eq!(held(&store, damaged.file).await, all - 1);
+        let begun = store.begin_write(damaged, Epoch(1), size + 1).await;
+        assert!(matches!(begun, Ok(BeginWrite::Held(_))), "another length is another chunk");
+        let other = content(99, size);
+        assert_eq!(put(&store, damaged, Epoch(1), &other).await, Err(StoreError::OtherBytes));
+        assert_eq!(get(&store, damaged, Epoch(1)).await.err(), Some(StoreError::Damaged));
+        put(&store, damaged, Epoch(1), &content(number, size)).await.unwrap();
+        assert_eq!(get(&store, damaged, Epoch(1)).await.unwrap(), content(number, size));
+        assert_eq!(held(&store, damaged.file).await, all);
+        let again = store.begin_write(damaged, Epoch(1), size).await;
+        assert!(matches!(again, Ok(BeginWrite::Held(sum)) if sum == ChunkSums::of(&content(number, size)).checksum()));
+        let load = store.load();
+        assert_eq!((load.chunk_count, load.chunk_bytes), (before.chunk_count, before.chunk_bytes));
+        store.close().await;
+        for loses_index in [false, true] {
+            if loses_index {
+                machine.lose_index();
+            }
+            let store = open(machine.place(&world)).await;
+            assert_eq!(get(&store, damaged, Epoch(1)).await.unwrap(), content(number, size), "byte {at}");
+            assert_eq!(store.load().chunk_count, before.chunk_count);
+            assert_eq!(store.load().chunk_bytes, before.chunk_bytes);
+            store.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_was_written_anew_survives_a_power_cut_at_any_step() {
+    let world = World::production("test");
+    let settings = StoreSettings { reserve_bytes: Some(0), segment_bytes: 256 * 1024 };
+    let mut refused = 0;
+    for cut in 1_u64.. {
+        let machine = Machine::new();
+        let store = filled(&machine, &world).await;
+        store.close().await;
+        drop(store);
+        machine.with_file(&path(0), |bytes| bytes[30_000] ^= 4);
+        machine.cut_after(cut);
+        let mut acknowledged = false;
+        if let Ok(store) = open_with(machine.place(&world), settings).await
+            && get(&store, chunk(2), Epoch(1)).await.is_err()
+        {
+            acknowledged = put(&store, chunk(2), Epoch(1), &content(2, 150_000)).await.is_ok();
+        }
+        let reached = !machine.has_power();
+        for seed in 0..4 {
+            let machine = machine.duplicate();
+            machine.crash(cut * 16 + seed);
+            if seed == 1 {
+                machine.lose_index();
+            }
+            let store = open_with(machine.place(&world), settings).await.unwrap();
+            match get(&store, chunk(2), Epoch(1)).await {
+                Ok(read) => assert!(read == content(2, 150_000)),
+                Err(StoreError::Damaged | StoreError::Missing) if !acknowledged => refused += 1,
+                Err(error) => panic!("acknowledged: {acknowledged}: {error}"),
+            }
+            put(&store, chunk(2), Epoch(1), &content(2, 150_000)).await.unwrap();
+            assert_eq!(store.load().chunk_count, 4);
+            for (number, size) in [(0, 5000), (1, 3000), (2, 150_000), (3, 10)] {
+                assert_eq!(get(&store, chunk(number), Epoch(1)).await.unwrap(), content(number, size));
+            }
+        }
+        if !reached {
+            assert!(acknowledged && refused > 0 && cut > 5);
+            return;
+        }
+    }
 }

@@ -18,6 +18,8 @@ pub(super) fn all() -> Vec<Story> {
         lost_store(),
         rotten_source(),
         rotten_beside_held(),
+        rotten_in_place(),
+        rotten_at_the_target(),
         unreadable_source(),
         source_dies(),
         target_dies(),
@@ -161,6 +163,50 @@ fn rotten_beside_held() -> Story {
         .rot("a", 0, holder("a", 0, 0))
         .wait(seconds(28))
         .expect_repaired("a", 2, it())
+        // The node of the rotten copy is left alone for a minute; then it gets the chunk once more, and writes it anew.
+        .wait(seconds(50))
+        .expect_repaired("a", 3, it())
+        .expect_readable("a")
+}
+
+fn rotten_in_place() -> Story {
+    let sentence = "A copy that has rotted is written anew on its own node where there is no other (48).";
+    story("rotten-in-place", sentence, 3, 3)
+        .large_chunks()
+        .upload("a", mib(2))
+        .expect_copies("a", 3)
+        .rot("a", 0, storage(1))
+        .rot("a", 1, storage(2))
+        .empty_disk(storage(3))
+        .start(it())
+        .until_whole()
+        .wait(seconds(60))
+        .expect_mended("a", 3)
+        .cut_power(storage(3))
+        .cut_power(storage(2))
+        .expect_readable("a")
+        .cut_power(storage(1))
+        .start(storage(2))
+        .expect_readable("a")
+}
+
+fn rotten_at_the_target() -> Story {
+    let sentence = "A copy that has rotted unseen is written anew when its node is to have the chunk again (41, 48).";
+    story("rotten-at-the-target", sentence, 3, 4)
+        .large_chunks()
+        .upload("a", mib(1))
+        .expect_copies("a", 3)
+        // Until the index is saved, a start looks at the record itself.
+        .wait(seconds(15))
+        .rot("a", 0, holder("a", 0, 2))
+        .cut_power(holder("a", 0, 2))
+        .wait(seconds(28))
+        .expect_repaired("a", 3, it())
+        .start(it())
+        .until_whole()
+        .cut_power(holder("a", 0, 0))
+        .wait(seconds(28))
+        .expect_repaired("a", 3, it())
         .expect_readable("a")
 }
 

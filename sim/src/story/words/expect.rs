@@ -48,7 +48,13 @@ impl Story {
     /// of them verified if repair has touched it.
     #[must_use]
     pub fn expect_repaired(self, name: &'static str, copies: usize, without: Who) -> Story {
-        self.then(Step::Repaired(name, copies, without))
+        self.then(Step::Repaired(name, copies, Some(without)))
+    }
+
+    /// The same, wherever the copies are.
+    #[must_use]
+    pub fn expect_mended(self, name: &'static str, copies: usize) -> Story {
+        self.then(Step::Repaired(name, copies, None))
     }
 
     /// Metadata counts at most so many copies of each chunk of the file.

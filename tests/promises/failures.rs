@@ -125,8 +125,12 @@ impl Writer {
             patience_ms: 5_000,
         };
         let mut exchange = self.peers.open(&self.storage, Class::Bulk, &request, Self::deadline()).await.unwrap();
-        let answer = exchange.receive_message().await?;
-        Ok((exchange, answer))
+        loop {
+            match exchange.receive_message().await? {
+                WriteAnswer::Waiting => {}
+                answer => return Ok((exchange, answer)),
+            }
+        }
     }
 
     /// Sends a chunk with these sums and answers what the node says of it.

@@ -69,7 +69,8 @@ async fn plant_names(cluster: &Cluster) {
 
 /// Opens a stream with a request, and leaves it at that. A node that is busy may take long to let a connection in.
 async fn open<R: Request>(caller: &Caller, to: &Destination, request: &R) -> Exchange {
-    let deadline = Instant::now() + Duration::from_secs(120);
+    // As long as a node lets a stream wait: until all are open, and others have been served beside them.
+    let deadline = Instant::now() + Duration::from_secs(600);
     loop {
         match caller.peers.open(to, Class::Control, request, deadline).await {
             Err(CallError::Unreachable(_)) if Instant::now() < deadline => tokio::task::yield_now().await,

@@ -67,11 +67,20 @@ fn a_small_file_costs_two_entries_and_one_flush() {
     };
     // The first one makes segments, which have names to be made durable.
     cluster.put("small/first", &[0; 4096]);
+    // One that is late is not waited for by the writer.
+    let count_copies = || {
+        let nodes = cluster.json(&["nodes"]);
+        let counts = nodes["storage"].as_array().expect("storage nodes").iter().map(|node| node["chunks"].as_u64());
+        counts.map(Option::unwrap_or_default).sum::<u64>()
+    };
+    wait_until("the first is everywhere", || count_copies() == 3);
     let (entries_before, flushes_before) = (entries(), flushes());
     for number in 0..FILES {
         cluster.put(&format!("small/{number}"), &[7; 4096]);
     }
-    let (entries, flushes) = (entries() - entries_before, flushes() - flushes_before);
+    let entries = entries() - entries_before;
+    wait_until("all are everywhere", || count_copies() == u64::from(3 * (FILES + 1)));
+    let flushes = flushes() - flushes_before;
     // Now and then the leader writes down the time, and a store the checkpoint of its index.
     assert!(entries <= f64::from(2 * FILES + 3), "{entries} entries for {FILES} files");
     assert!(flushes <= f64::from(3 * FILES + 6), "{flushes} flushes for {FILES} files");

@@ -89,7 +89,7 @@ fn settings_of_the_cluster_change_while_it_runs_and_contradictions_are_told() {
     let mut in_time = 0;
     wait_until("the node beats several times a second, again and again", || {
         in_time = if storage()["silent_ms"].as_u64().is_some_and(|ms| ms < 500) { in_time + 1 } else { 0 };
-        in_time == 30
+        in_time == 10
     });
     // A restart of everything forgets nothing.
     cluster.launcher(&["restart", "metadata-1"]).succeeds();

@@ -209,7 +209,7 @@ impl TestClient {
 
     async fn write(&self, request: &WriteChunk, to: Destination, content: &[u8]) -> Result<ChunkWritten, CallError> {
         let mut exchange = self.peers.open(&to, Class::Bulk, request, deadline()).await?;
-        assert_eq!(exchange.receive_message::<WriteAnswer>().await?, WriteAnswer::Send);
+        while exchange.receive_message::<WriteAnswer>().await? != WriteAnswer::Send {}
         exchange.send_payload(Bytes::copy_from_slice(content)).await?;
         exchange.send_message(&WriteTrailer { sums: ChunkSums::of(content) }).await?;
         loop {
@@ -229,11 +229,18 @@ async fn a_chunk_goes_to_three_nodes_and_comes_back_from_each() {
     assert_eq!((request.replicas.len(), request.write_quorum), (2, 2));
     let written = client.write(&request, to, &content).await.unwrap();
     assert_eq!(written.checksum, ChunkSums::of(&content).checksum());
-    assert_eq!(written.holders.len(), 3, "nobody is slow here");
+    assert!(written.holders.len() >= 2);
     let info = client.commit(commit, &request, &written).await;
 
-    let located = client.holders(&info).await;
-    assert_eq!(located.groups[0].holders.len(), 3);
+    let give_up = deadline();
+    let located = loop {
+        let located = client.holders(&info).await;
+        if located.groups[0].holders.len() == 3 {
+            break located;
+        }
+        assert!(tokio::time::Instant::now() < give_up, "a copy that was late is told of");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
     let chunk = request.chunk;
     for holder in &located.addresses {
         let from = Destination { address: holder.address, role: Role::Storage, node: Some(holder.node) };

@@ -261,6 +261,18 @@ impl ChunkStore {
         scope_blocking(&self.engine.scope, move || engine.held(file, group, epoch)).await
     }
 
+    /// Takes up to `most` of the records that were seen to be damaged and not taken yet.
+    #[must_use]
+    pub fn take_damaged(&self, most: usize) -> Vec<(ChunkId, Epoch)> {
+        let taken = self.engine.damaged.take_untold(most);
+        taken.into_iter().map(|key| (key.chunk, key.epoch)).collect()
+    }
+
+    /// All that is damaged may be taken again: whoever took it has lost it.
+    pub fn tell_damaged_again(&self) {
+        self.engine.damaged.tell_again();
+    }
+
     /// The identity of the store.
     #[must_use]
     pub fn id(&self) -> StoreId {

@@ -2,7 +2,7 @@
 //!
 //! *Owns* the node's place in the cluster (its incarnation), and the late reports and receipts that wait for a beat.
 //! *Receives* late reports from transfers and from the `ReplicatorActor`, receipts from the latter, and the outcome of
-//! its own calls. *Asks* the metadata leader. *Supervised by* the storage tree. *Bounds*: one call at a time; at most
+//! its own calls. *Asks* the metadata leader, and the store what it has seen to be damaged. *Supervised by* the storage tree. *Bounds*: one call at a time; at most
 //! [`LATE_REPORTS_KEPT_MAX`] reports and [`RECEIPTS_WAITING_MAX`] receipts are kept until they are taken, the newest are
 //! dropped beyond (the copies stay; what was ordered is planned anew, and found done).
 //!
@@ -187,9 +187,22 @@ impl HeartbeatState {
         self.calling = self.arguments.world.scope.spawn(ring).owned();
     }
 
+    /// Adds what the store has seen to be damaged, whoever read it, unless the receipt of an order tells it already.
+    fn add_damaged(&mut self) {
+        let room = RECEIPTS_WAITING_MAX.saturating_sub(self.receipts.len());
+        for (chunk, epoch) in self.arguments.store.take_damaged(room) {
+            let receipt = Receipt::of_damage(chunk, epoch);
+            let is_told = |told: &Receipt| (told.chunk, told.epoch, told.outcome) == (chunk, epoch, receipt.outcome);
+            if !self.receipts.iter().any(is_told) {
+                self.receipts.push_back(receipt);
+            }
+        }
+    }
+
     /// Beats, unless a call is under way; the next beat follows it then.
     fn beat(&mut self, me: &ActorRef<HeartbeatMessage>) {
         let Some((mut link, _)) = self.idle.take() else { return };
+        self.add_damaged();
         let load = StorageLoad {
             pending_copies: self.arguments.replicator.pending() + self.late.len() as u64,
             ..self.arguments.store.load()
@@ -268,6 +281,7 @@ impl Actor for HeartbeatActor {
         if let Some(refused) = arguments.refused.get() {
             return Err(refused.clone().into());
         }
+        arguments.store.tell_damaged_again();
         let world = &arguments.world;
         let link = MetadataLink::new(arguments.endpoint.peers(), world.entropy.clone(), arguments.seeds.clone());
         let calling = arguments.register(&me, link, Instant::now());

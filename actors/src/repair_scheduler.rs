@@ -272,7 +272,8 @@ impl RepairState {
         }
         let mut summary = RepairSummary {
             listened: true,
-            swept: mind.agenda.swept().map(|swept| now.saturating_sub(swept)),
+            // What it saw is old news while groups of a node that has died since are still to be read.
+            swept: mind.agenda.swept().filter(|_| !mind.agenda.is_urgent()).map(|swept| now.saturating_sub(swept)),
             more: mind.backlog.is_full(),
             copies_under_way: mind.leases.copies() as u64,
             verifies_under_way: mind.leases.verifies() as u64,
@@ -280,6 +281,8 @@ impl RepairState {
             bytes_made: mind.done.bytes,
             orders_failed: mind.done.failed,
             held_back: mind.backlog.waits(),
+            files_below: mind.backlog.files_with(|needs| needs.chunks_below > 0),
+            files_unavailable: mind.backlog.files_with(|needs| needs.chunks_unavailable > 0),
             ..RepairSummary::default()
         };
         let mut bytes_to_copy = 0;

@@ -24,7 +24,7 @@ pub struct ClusterArgs {
     #[arg(long, value_name = "DIR|FILE")]
     pub cluster: Option<PathBuf>,
     /// How long to try before giving up on a cluster that does not answer, such as 500ms, 30s or 2min
-    /// [default: 5s until it first answers, 30s after]
+    /// [default: 5s until it first answers, 30s after; 5s for status and nodes]
     #[arg(long, value_name = "TIME", value_parser = moment::parse_span)]
     pub timeout: Option<Duration>,
 }
@@ -72,6 +72,16 @@ impl ClusterArgs {
     /// The cluster is not found, or its client certificate cannot be used.
     pub fn client(&self, world: &World) -> Result<Client, Failure> {
         Ok(open(world, &self.path()?, self.settings())?)
+    }
+
+    /// A client for verbs that only look: they wait no longer for a leader than for a first answer, and then show what is
+    /// known without one.
+    ///
+    /// # Errors
+    /// As [`client`](Self::client).
+    pub fn looking_client(&self, world: &World) -> Result<Client, Failure> {
+        let timeout = self.timeout.unwrap_or(ClientSettings::default().connect_timeout);
+        ClusterArgs { timeout: Some(timeout), ..self.clone() }.client(world)
     }
 
     fn settings(&self) -> ClientSettings {

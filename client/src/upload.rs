@@ -158,7 +158,8 @@ impl<'a> Begun<'a> {
         let nonce = UploadNonce(client.world.entropy.wide_number());
         let (chunk_size, modified) = (request.chunk_size, request.modified);
         let (name, replication, replace) = (request.name.clone(), request.replication, request.replace);
-        let resume = ResumeUpload { nonce, name, size, modified, chunk_size, replication, replace };
+        let compared = request.resume == Resume::Compare;
+        let resume = ResumeUpload { nonce, name, size, modified, compared, chunk_size, replication, replace };
         let resumed = match client.leader.ask(&resume, Subject::Upload(&request.name)).await? {
             FoundUpload::Resumed(resumed) => resumed,
             FoundUpload::Other(difference) => {
@@ -170,7 +171,6 @@ impl<'a> Begun<'a> {
         let file = resumed.file;
         let origin = Origin { name: &request.name, nonce, file, size, chunk_size };
         let stock = Stock::take(client, &origin, &resumed).await?;
-        let compared = request.resume == Resume::Compare;
         // The first chunk was read anyway. If it has other bytes, what is trusted to be the same is not.
         if !compared && !stock.may_begin_with(first) {
             progress.began_with_other_bytes();

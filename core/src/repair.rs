@@ -141,7 +141,8 @@ impl ChunkFacts {
 pub struct RepairSummary {
     /// Whether this leader has listened for long enough to judge. Until then all numbers below are zero.
     pub listened: bool,
-    /// The time since this leader last had looked at every group, if it ever has: what is older than that is known.
+    /// The time since this leader last had looked at every group, if it ever has, and at all groups of the nodes that died
+    /// since: what is older than that is known.
     pub swept: Option<Duration>,
     /// Whether more groups wait than are kept in mind, so that the numbers below are too low.
     pub more: bool,
@@ -149,6 +150,10 @@ pub struct RepairSummary {
     pub chunks_below: u64,
     /// Of them, those without any live copy.
     pub chunks_unavailable: u64,
+    /// Files that have such chunks, open uploads and replaced versions among them.
+    pub files_below: u64,
+    /// Of them, those that have a chunk without any live copy.
+    pub files_unavailable: u64,
     /// Copies that are missing.
     pub copies_missing: u64,
     /// The bytes of the missing copies.

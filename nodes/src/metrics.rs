@@ -190,8 +190,10 @@ fn outcome_word(outcome: Outcome) -> &'static str {
 fn log(page: &mut Page, raft: &RaftHandle) {
     let (state, progress) = (raft.state(), raft.log_progress());
     page.single("dfs_raft_term", Kind::Gauge, "The term.", state.term);
-    page.single("dfs_raft_leads", Kind::Gauge, "Whether this node leads.", u8::from(state.leads()));
-    let known = u8::from(state.leader.is_some());
+    // A leader that no quorum hears leads nobody.
+    let leads = raft.check_leadership().is_ok();
+    page.single("dfs_raft_leads", Kind::Gauge, "Whether this node leads, and a quorum hears it.", u8::from(leads));
+    let known = u8::from(state.leader.is_some() && (leads || !state.leads()));
     page.single("dfs_raft_leader_known", Kind::Gauge, "Whether this node knows a leader.", known);
     for (name, help, index) in [
         ("dfs_raft_last_index", "The last entry of the log.", progress.last),
@@ -245,7 +247,7 @@ async fn cluster(page: &mut Page, raft: &RaftHandle, namespace: &NamespaceArgume
 
 /// A leader that has not listened for long enough to judge names its metrics without a value.
 fn repairs(page: &mut Page, repair: &RepairSummary) {
-    let told: [(&'static str, Kind, &str, u64); 8] = [
+    let told: [(&'static str, Kind, &str, u64); 10] = [
         (
             "dfs_repair_more",
             Kind::Gauge,
@@ -254,6 +256,18 @@ fn repairs(page: &mut Page, repair: &RepairSummary) {
         ),
         ("dfs_repair_chunks_below", Kind::Gauge, "Chunks with fewer live copies than wanted.", repair.chunks_below),
         ("dfs_repair_chunks_unavailable", Kind::Gauge, "Chunks without any live copy.", repair.chunks_unavailable),
+        (
+            "dfs_repair_files_below",
+            Kind::Gauge,
+            "Files that have chunks with fewer live copies than wanted.",
+            repair.files_below,
+        ),
+        (
+            "dfs_repair_files_unavailable",
+            Kind::Gauge,
+            "Files that have a chunk without any live copy.",
+            repair.files_unavailable,
+        ),
         ("dfs_repair_copies_missing", Kind::Gauge, "Copies to be made anew.", repair.copies_missing),
         ("dfs_repair_missing_bytes", Kind::Gauge, "Bytes of the copies to be made anew.", repair.bytes_missing),
         ("dfs_repair_copies_under_way", Kind::Gauge, "Copies that are being made.", repair.copies_under_way),

@@ -9,12 +9,11 @@ use crate::verdict::{Failure, Verdict};
 use crate::work::{
     LISTINGS_IN_ORDER, NOTHING_FROM_NOWHERE, OPERATIONS_END, RIGHT_BYTES, SETTINGS_WHOLE, UNMIXED, Work,
 };
-use dfs_actors::chunk_store::inspect::RecordKey;
 use dfs_client::ClientError;
 use dfs_core::id::{ChunkId, GroupIndex};
 use dfs_core::limit::CHUNKS_PER_GROUP;
 use dfs_core::name::FileName;
-use dfs_core::wire::metadata::FileTarget;
+use dfs_core::wire::metadata::{FileTarget, GroupLocations};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -53,8 +52,7 @@ const REPLICATED_WITHIN: Duration = Duration::from_secs(240);
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Waits until every chunk of every file has as many copies as are wanted. A chunk of which the world has destroyed a
-/// copy is left out: its store may hold the remains, and takes no other bytes for it.
+/// Waits until every chunk of every file has as many copies as are wanted, also where the world has destroyed some.
 ///
 /// # Errors
 /// Copies are missing for too long.
@@ -63,7 +61,7 @@ pub async fn until_replicated(stage: &Stage, judge: Work<'_>) -> Verdict {
     for name in judge.shared.oracle.names() {
         loop {
             stage.check()?;
-            match lacks_copies(stage, judge, &name).await {
+            match lacks_copies(judge, &name).await {
                 Ok(None) => break,
                 Ok(Some(lack)) if began.elapsed() > REPLICATED_WITHIN => {
                     return Err(Failure::liveness(REPLICATED, format!("after {REPLICATED_WITHIN:?}: {lack}")).into());
@@ -78,7 +76,7 @@ pub async fn until_replicated(stage: &Stage, judge: Work<'_>) -> Verdict {
 }
 
 /// The first chunk of a file that has too few copies.
-async fn lacks_copies(stage: &Stage, judge: Work<'_>, name: &FileName) -> Result<Option<String>, ClientError> {
+async fn lacks_copies(judge: Work<'_>, name: &FileName) -> Result<Option<String>, ClientError> {
     let client = judge.user.client();
     let info = match client.stat(FileTarget::Name(name.clone())).await {
         Err(ClientError::NotFound { .. }) => return Ok(None),
@@ -88,13 +86,11 @@ async fn lacks_copies(stage: &Stage, judge: Work<'_>, name: &FileName) -> Result
     let mut next = 0;
     while u64::from(next) < groups {
         let page = client.locate_page(info.file, GroupIndex(next)).await?.groups;
-        for (slot, chunk, group) in
-            page.iter().flat_map(|group| (0..).zip(&group.chunks).map(move |(slot, chunk)| (slot, chunk, group)))
-        {
+        let slots = |group: &GroupLocations| 0..u32::try_from(group.chunks.len()).unwrap_or(0);
+        for (slot, group) in page.iter().flat_map(|group| slots(group).map(move |slot| (slot, group))) {
             let id = ChunkId { file: info.file, index: group.group.chunk(slot) };
             let copies = group.holders.iter().filter(|holder| holder.held.has(slot)).count();
-            let destroyed = stage.losses().stores(&RecordKey { chunk: id, epoch: chunk.epoch });
-            if copies < usize::from(info.replication) && destroyed == 0 {
+            if copies < usize::from(info.replication) {
                 return Ok(Some(format!("chunk {id} of {name} has {copies} copies")));
             }
         }

@@ -88,7 +88,7 @@ pub async fn play(world: &mut SimWorld) -> Verdict {
     look_at_everything(judge).await?;
     stage.judge(&shared.oracle, Depth::Everything)?;
     let ending = if random.chance(500_000) { Ending::InOrder } else { Ending::AtOnce };
-    stage.cluster.end(users, before, ending).await
+    stage.end(users, before, ending).await
 }
 
 async fn rounds(
@@ -99,6 +99,8 @@ async fn rounds(
     gate: &Gate,
     deadline: Instant,
 ) -> Verdict {
+    // Whatever is older than the first fault is what an older disk has, if no copy was kept since.
+    stage.keep_copy(plan.victim())?;
     let mut number = 0;
     while Instant::now() < deadline {
         number += 1;
@@ -127,6 +129,7 @@ async fn rounds(
         if !matches!(judge.read(&name, false).await?.outcome, Outcome::Found(_)) {
             return Err(Failure::liveness(SERVES_AGAIN, format!("{name} cannot be read")).into());
         }
+        judge.shared.tally.checked(SERVES_AGAIN, 1);
         if plan.changes_settings && random.chance(500_000) {
             agree(judge, Windows::numbered(random.within(0..=Windows::LAST))).await?;
         }

@@ -3,7 +3,7 @@
 //! Every fault is done by [`Stage::hurt`] and undone by [`Stage::mend`]; [`Stage::heal`] undoes them all. What a fault
 //! brings about by right (a node whose disk failed ends by itself) is expected; what no fault explains is a failure.
 
-use crate::cluster::{Cluster, Member, NodeName, SETTLE, User};
+use crate::cluster::{Cluster, Ending, Member, NodeName, SETTLE, User};
 use crate::disk::{Crash, DiskSettings};
 use crate::fault::{Fault, FaultKind};
 use crate::inspect::{Depth, Site, payload_place, whole_records};
@@ -13,6 +13,7 @@ use crate::network::{Link, SimNetwork};
 use crate::offload::WorkDelays;
 use crate::oracle::{Kept, Oracle};
 use crate::random::Random;
+use crate::scenario::NO_TASK_IS_LEFT;
 use crate::trace::Trace;
 use crate::verdict::{AnyError, Failure, Tally, Verdict};
 use crate::world::{MachineSnapshot, SimWorld};
@@ -309,11 +310,23 @@ impl Stage {
         Ok(())
     }
 
+    /// The last step: ends everything, as [`Cluster::end`] does.
+    ///
+    /// # Errors
+    /// An actor failed, or tasks are left.
+    pub async fn end(self, users: Vec<User>, tasks_before: usize, ending: Ending) -> Verdict {
+        let Stage { cluster, tally, .. } = self;
+        tally.checked(ACTORS_STAY, 1);
+        tally.checked(NO_TASK_IS_LEFT, 1);
+        cluster.end(users, tasks_before, ending).await
+    }
+
     /// Says if a node has ended that no fault excuses.
     ///
     /// # Errors
     /// One has.
     pub fn check(&self) -> Verdict {
+        self.tally.checked(NODES_STAY, 1);
         for member in self.cluster.members().filter(|member| !self.excused.contains(&member.name())) {
             member.check().map_err(|error| Failure::crash(NODES_STAY, error))?;
         }
@@ -329,7 +342,10 @@ impl Stage {
         loop {
             self.check()?;
             match self.cluster.unlike_whole(user).await {
-                None => return Ok(began.elapsed()),
+                None => {
+                    self.tally.checked(RECOVERS, 1);
+                    return Ok(began.elapsed());
+                }
                 Some(lack) if began.elapsed() > SETTLE => {
                     return Err(Failure::liveness(RECOVERS, format!("after {SETTLE:?}: {lack}")).into());
                 }
@@ -347,6 +363,7 @@ impl Stage {
             return Ok(());
         }
         let stopping = member.stop();
+        self.tally.checked(STOPS, 1);
         timeout(STOP_WITHIN, stopping)
             .await
             .map_err(|_| Failure::liveness(STOPS, format!("{node} did not stop within {STOP_WITHIN:?}")))?;

@@ -111,6 +111,7 @@ impl Work<'_> {
         name: &FileName,
         doing: impl Future<Output = T>,
     ) -> Result<T, AnyError> {
+        self.shared.tally.checked(OPERATIONS_END, 1);
         timeout(OPERATION_WITHIN, doing).await.map_err(|_| {
             let detail = format!("user {}: {what} of {name} did not end within {OPERATION_WITHIN:?}", self.number);
             Failure::liveness(OPERATIONS_END, detail).into()
@@ -368,6 +369,7 @@ impl Work<'_> {
     }
 
     fn known(&self, info: &FileInfo) -> Result<(u64, crate::content::Content), Failure> {
+        self.shared.tally.checked(NOTHING_FROM_NOWHERE, 1);
         self.shared.oracle.content_of(info).map_err(|wrong| Failure::correctness(NOTHING_FROM_NOWHERE, wrong))
     }
 

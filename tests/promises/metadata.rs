@@ -1,6 +1,7 @@
 //! The metadata cluster answers, leads and remembers.
 
 use crate::cluster::{Cluster, bytes, finish, wait_until};
+use crate::health::quick;
 use crate::metrics::{metrics, value};
 use dfs_actors::key_value::KeyValueStores;
 use dfs_actors::key_value::fjall::FjallStores;
@@ -41,7 +42,7 @@ fn writes_and_reads_go_on_soon_after_the_leader_is_killed() {
     let killed = Instant::now();
     cluster.put("after", &content);
     let outage = killed.elapsed();
-    assert!(outage < Duration::from_secs(5), "a write took {outage:?} after the leader was killed");
+    assert!(outage < Duration::from_secs(15), "a write took {outage:?} after the leader was killed");
     assert_eq!(cluster.get("before"), content);
     assert_eq!(cluster.get("after"), content);
     assert_ne!(cluster.leader(), leader);
@@ -105,6 +106,27 @@ fn without_a_leader_status_and_nodes_say_who_answers_and_what_is_not_known() {
     let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     let answering = told["metadata"].as_array().expect("members").iter().filter(|member| member["answers"] == true);
     assert_eq!((&told["leader"], &told["storage"], answering.count()), (&().into(), &().into(), 1), "{told}");
+}
+
+/// A52: a leader that no other member hears takes no beats, and blames no storage node for that.
+#[test]
+fn without_a_quorum_an_upload_blames_no_storage_node() {
+    let cluster = quick(3, 2);
+    let leader = cluster.leader();
+    for other in ["metadata-1", "metadata-2", "metadata-3"].into_iter().filter(|other| *other != leader) {
+        cluster.launcher(&["kill", other]).succeeds();
+    }
+    let file = cluster.scratch();
+    let path = file.path().join("a");
+    std::fs::write(&path, bytes(1000, 52)).expect("a file");
+    let path = path.to_str().expect("UTF-8");
+    // Each asks for two seconds: long enough together for every node to be suspect, if its silence counted.
+    for _ in 0..4 {
+        cluster.run(&["upload", "-f", path, "--timeout", "2s"]).fails(5, "");
+    }
+    // Alarms hear of it, too.
+    let page = metrics(&cluster.address(&leader));
+    assert_eq!((value(&page, "dfs_raft_leads"), value(&page, "dfs_raft_leader_known")), (0.0, 0.0));
 }
 
 /// Log entries after which the clusters of the endurance run take a snapshot.

@@ -4,6 +4,7 @@ use crate::cluster::{Cluster, PATIENCE, Ran, bytes, finish, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 const CHUNKS: usize = 200;
 const CHUNK: usize = 256 * 1024;
@@ -30,11 +31,20 @@ fn bytes_read(child: &Child) -> u64 {
 fn half_done(cluster: &Cluster, file: &Path, name: &str, then: impl FnOnce(&Child)) -> Ran {
     let mut command = cluster.command(&arguments(file, name));
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     wait_until("half of the upload is done", || {
+        // It stands still while it is looked at, so that it cannot end meanwhile.
+        kill_process(pid, Signal::STOP).unwrap();
         assert!(child.try_wait().unwrap().is_none(), "the upload ended before it could be interrupted");
-        bytes_read(&child) >= (CHUNKS * CHUNK / 2) as u64
+        let enough = bytes_read(&child) >= (CHUNKS * CHUNK / 2) as u64;
+        if !enough {
+            kill_process(pid, Signal::CONT).unwrap();
+        }
+        enough
     });
     then(&child);
+    // It may be gone by now.
+    let _ = kill_process(pid, Signal::CONT);
     Ran::from(finish(child, PATIENCE))
 }
 
@@ -92,8 +102,8 @@ fn an_interrupted_upload_says_how_to_go_on_and_a_changed_source_begins_anew() {
 
     let mut comparing = arguments(&file, "compared");
     interrupted(&cluster, &file, "compared", Signal::TERM);
-    // The same size and time, but not the same bytes: only --checksum can know.
-    let modified = file.metadata().unwrap().modified().unwrap();
+    // The same size, another time, and not the same bytes: with --checksum only the bytes count.
+    let modified = file.metadata().unwrap().modified().unwrap() - Duration::from_secs(60);
     let mut changed = content[..CHUNKS * CHUNK - 1].to_vec();
     changed[10] ^= 1;
     std::fs::write(&file, &changed).unwrap();

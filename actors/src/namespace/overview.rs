@@ -101,7 +101,7 @@ impl NamespaceArguments {
             leader,
             term: leadership.term,
             applied: leadership.applied,
-            cluster_time: leadership.cluster_time,
+            cluster_time: self.raft.cluster_time(),
             metadata_nodes: count(metadata.len()),
             metadata_responding: count(metadata.iter().filter(responds).count()),
             storage_nodes: count(storage.len()),

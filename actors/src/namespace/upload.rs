@@ -24,7 +24,12 @@ impl NamespaceArguments {
         let registered = self.registered().await?.into_iter().map(|node| node.node).collect();
         let candidates = self.watcher.candidates(registered, deadline).await?;
         let (wanted, needed) = (usize::from(replication), usize::from(write_quorum));
-        placement::choose(&candidates, wanted, needed, excluded, self.entropy.number())
+        let chosen = placement::choose(&candidates, wanted, needed, excluded, self.entropy.number());
+        // A leader without a quorum takes no beats: that it has not heard of nodes says nothing about them.
+        if chosen.is_err() {
+            self.raft.check_leadership()?;
+        }
+        chosen
     }
 
     async fn placement(&self, allocation: Allocation) -> Result<GroupPlacement, Refusal> {

@@ -191,6 +191,7 @@ fn finish(
         let failed = missing.iter().map(|replica| replica.node).collect();
         return Err(Refusal::TooFewCopies { needed: request.write_quorum, durable, failed }.into());
     }
+    tracing::debug!(chunk = %request.chunk, epoch = %request.epoch, length, ?holders, "a chunk is durable");
     if !missing.is_empty() {
         let (chunk, epoch) = (request.chunk, request.epoch);
         transfers.replicator.catch_up(PendingCopies { chunk, epoch, length, checksum, targets: missing });

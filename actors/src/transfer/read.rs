@@ -76,6 +76,7 @@ async fn read(
         block += piece(block);
         if block >= end_block {
             exchange.send_payload(payload).await?;
+            tracing::debug!(chunk = %request.chunk, epoch = %request.epoch, offset, length, "a chunk was read");
             return Ok(ReadTrailer { length });
         }
         // The next piece is read while this one is sent.

@@ -63,6 +63,7 @@ async fn write(
         return Err(Refusal::ChecksumMismatch.into());
     }
     intake.seal(&sums).await.map_err(Refusal::from)?;
+    tracing::debug!(chunk = %request.chunk, epoch = %request.epoch, length = request.length, "a replica is durable");
     if let Some(expected) = request.expected {
         check_stored(transfers, request, expected).await?;
     }

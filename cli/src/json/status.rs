@@ -47,6 +47,10 @@ pub struct Repair {
     pub chunks_below: u64,
     /// Of them, those without any.
     pub chunks_unavailable: u64,
+    /// Files that have such chunks.
+    pub files_below: u64,
+    /// Of them, those that have a chunk without any.
+    pub files_unavailable: u64,
     /// Copies to be made.
     pub copies_missing: u64,
     /// Their bytes.
@@ -80,6 +84,8 @@ impl Repair {
             more: summary.more,
             chunks_below: summary.chunks_below,
             chunks_unavailable: summary.chunks_unavailable,
+            files_below: summary.files_below,
+            files_unavailable: summary.files_unavailable,
             copies_missing: summary.copies_missing,
             bytes_missing: summary.bytes_missing,
             copies_under_way: summary.copies_under_way,

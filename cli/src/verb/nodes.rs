@@ -52,7 +52,7 @@ pub struct NodesArgs {
 impl NodesArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
         runtime::run_interruptible("nodes", async |world| {
-            let client = self.cluster.client(&world)?;
+            let client = self.cluster.looking_client(&world)?;
             let nodes = match client.nodes().await {
                 Ok(nodes) => nodes,
                 Err(error) => {

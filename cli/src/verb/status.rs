@@ -25,10 +25,10 @@ With --json: one object with the fields cluster, leader (node, address, term, ap
 responding), storage (nodes, alive, suspect, dead), files, file_bytes, open_uploads, capacity_bytes and
 available_bytes (null while no storage node beats), pending_copies, replication, cluster_time_ms, and repair (null while
 the leader does not know who is dead: looked_ago_ms, more (whether there is more to repair than the numbers say),
-chunks_below, chunks_unavailable, copies_missing, bytes_missing, copies_under_way, copies_made, orders_failed, left_ms,
-and waiting, an array with reason and chunks). With --actors: nodes, an array with the fields name, answers, ready,
-version, uptime_ms, cpu_ms, resident_bytes, resident_peak_bytes, metrics and actors (name, running, restarts,
-last_failure_ms, last_failure); a node that does not answer has nulls.
+chunks_below, chunks_unavailable, files_below, files_unavailable, copies_missing, bytes_missing, copies_under_way,
+copies_made, orders_failed, left_ms, and waiting, an array with reason and chunks). With --actors: nodes, an array with
+the fields name, answers, ready, version, uptime_ms, cpu_ms, resident_bytes, resident_peak_bytes, metrics and actors
+(name, running, restarts, last_failure_ms, last_failure); a node that does not answer has nulls.
 
 Without a leader it shows what the metadata nodes know, and fails with exit code 5. With --json: cluster, leader (null),
 term, applied_index, cluster_time_ms, metadata (an array with node, address, the fields of --actors, and error) and
@@ -51,7 +51,7 @@ pub struct StatusArgs {
 impl StatusArgs {
     pub(super) fn run(self) -> Result<(), Failure> {
         runtime::run_interruptible("status", async |world| {
-            let client = self.cluster.client(&world)?;
+            let client = self.cluster.looking_client(&world)?;
             let shown = if self.actors {
                 match client.nodes().await {
                     Ok(nodes) => Ok(self.actors(&actors::ask_all(&client, &nodes).await)),
@@ -129,13 +129,13 @@ fn screen(summary: &ClusterSummary) -> String {
         summary.open_uploads,
         summary.replication,
         summary.pending_copies,
-        repair(&summary.repair),
+        repair(&summary.repair, summary.pending_copies),
         moment::span(Duration::from_millis(summary.cluster_time.0)),
     )
 }
 
 /// What is healthy is said only if it was looked at.
-fn repair(repair: &RepairSummary) -> String {
+fn repair(repair: &RepairSummary, owed: u64) -> String {
     if !repair.listened {
         return "not known yet: the leader still listens for who is there".to_owned();
     }
@@ -145,6 +145,7 @@ fn repair(repair: &RepairSummary) -> String {
     };
     if repair.chunks_below == 0 {
         return match repair.swept {
+            Some(_) if owed > 0 => format!("nothing known beyond the copies that are owed; {looked}"),
             Some(_) => format!("nothing to do; {looked}"),
             None => format!("not known yet: {looked}"),
         };
@@ -152,12 +153,13 @@ fn repair(repair: &RepairSummary) -> String {
     let more = if repair.more { "more than " } else { "" };
     let none = match repair.chunks_unavailable {
         0 => String::new(),
-        chunks => format!(" ({chunks} have none)"),
+        chunks => format!(" ({chunks} of {} files have none)", repair.files_unavailable),
     };
     let left = repair.eta.map_or_else(String::new, |eta| format!(", done in about {}", moment::span(eta)));
     let mut told = format!(
-        "{more}{} chunks have too few live copies{none}: {} copies to make, {}; {} under way{left}; {looked}",
+        "{more}{} chunks of {} files have too few live copies{none}: {} copies to make, {}; {} under way{left}; {looked}",
         repair.chunks_below,
+        repair.files_below,
         repair.copies_missing,
         ByteCount(repair.bytes_missing),
         repair.copies_under_way,
@@ -219,12 +221,16 @@ mod tests {
     #[test]
     fn nothing_is_called_whole_that_was_not_looked_at() {
         let listened = RepairSummary { listened: true, ..RepairSummary::default() };
+        let repair = |known: &RepairSummary| super::repair(known, 0);
         assert_eq!(repair(&listened), "not known yet: not every group has been looked at yet");
         let swept = RepairSummary { swept: Some(Duration::from_secs(5)), ..listened };
         assert_eq!(repair(&swept), "nothing to do; every group was looked at 5.0 s ago");
+        assert!(super::repair(&swept, 1).starts_with("nothing known beyond the copies that are owed;"));
         let lacking = RepairSummary {
             chunks_below: 12,
             chunks_unavailable: 1,
+            files_below: 5,
+            files_unavailable: 1,
             copies_missing: 13,
             bytes_missing: 13 << 20,
             copies_under_way: 4,
@@ -234,7 +240,9 @@ mod tests {
         };
         let told = repair(&lacking);
         assert!(
-            told.starts_with("12 chunks have too few live copies (1 have none): 13 copies to make, 13 MiB;"),
+            told.starts_with(
+                "12 chunks of 5 files have too few live copies (1 of 1 files have none): 13 copies to make, 13 MiB;"
+            ),
             "{told}"
         );
         assert!(told.contains("4 under way, done in about 1 min 30 s"), "{told}");

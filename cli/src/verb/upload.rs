@@ -35,7 +35,8 @@ Examples:
 The file appears under its name when all of it is durable on enough nodes, and not before.
 
 An upload that was interrupted goes on where it was when the same command is run again: what is stored is not sent
-again. It is the same if the file has the size and modification time that it had; --checksum compares its bytes.
+again. It is the same if the file has the size and modification time that it had; with --checksum its bytes are compared
+instead of its time.
 Standard input always begins anew, and so does a file that was not stored whole with --no-resume.
 
 With -r, a file that is stored already with the same size and modification time is let alone, also with --overwrite;

@@ -36,8 +36,8 @@ pub enum Resume {
     /// It goes on with an upload of the same name, size, modification time, chunk size and copies, and trusts that
     /// the source has the same bytes. If it begins with another chunk than what is there, it begins anew.
     Trust,
-    /// The same, but every byte of the source is compared with the checksums of what is there; what differs is sent
-    /// again.
+    /// It goes on with an upload of the same name, size, chunk size and copies, and compares every byte of the source
+    /// with the checksums of what is there; what differs is sent again.
     Compare,
 }
 

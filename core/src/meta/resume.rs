@@ -68,7 +68,8 @@ pub fn resume<V: View>(draft: &mut Draft<'_, V>, request: &ResumeUpload) -> Resu
             draft.delete(key::nonce(open.nonce));
             draft.put(key::nonce(request.nonce), &file);
             let open = OpenFile { nonce: request.nonce, progress: draft.counters.time, claim, ..open };
-            draft.put(key::file(file), &FileRecord { state: FileState::Open(open), ..record });
+            let modified = request.modified;
+            draft.put(key::file(file), &FileRecord { state: FileState::Open(open), modified, ..record });
             FoundUpload::Resumed(answer)
         }
     };
@@ -137,7 +138,7 @@ fn difference(
 ) -> Option<UploadDifference> {
     if open.size_hint != Some(request.size) {
         Some(UploadDifference::Size)
-    } else if record.modified != request.modified {
+    } else if record.modified != request.modified && !request.compared {
         Some(UploadDifference::Modified)
     } else if record.chunk_size != request.chunk_size {
         Some(UploadDifference::ChunkSize)

@@ -238,7 +238,7 @@ pub fn create_request(nonce: u128, text: &str) -> CreateFile {
 /// A run that finds a source of so many bytes where [`create_request`] found it.
 pub fn resume_request(nonce: u128, text: &str, size: u64) -> ResumeUpload {
     let CreateFile { nonce, name, chunk_size, replication, modified, .. } = create_request(nonce, text);
-    ResumeUpload { nonce, name, size, modified, chunk_size, replication, replace: false }
+    ResumeUpload { nonce, name, size, modified, compared: false, chunk_size, replication, replace: false }
 }
 
 pub fn allocate_request(file: FileId, nonce: u128, group: u32, epoch: u32) -> AllocateGroup {

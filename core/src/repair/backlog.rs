@@ -217,6 +217,17 @@ impl Backlog {
         places.into_iter().for_each(|place| self.hurry(place, now));
     }
 
+    /// How many files have a group of which this holds.
+    #[must_use]
+    pub fn files_with(&self, holds: impl Fn(&Assessment) -> bool) -> u64 {
+        let mut last = None;
+        let mut files = 0;
+        for (file, _) in self.groups.iter().filter(|(_, entry)| holds(&entry.needs)).map(|(place, _)| *place) {
+            files += u64::from(last.replace(file) != Some(file));
+        }
+        files
+    }
+
     /// What all groups need together.
     pub fn needs(&self) -> impl Iterator<Item = &Assessment> {
         self.groups.values().map(|entry| &entry.needs)

@@ -158,10 +158,15 @@ pub enum CopyReason {
     TooFew,
 }
 
-/// How an order ended.
+impl OrderMark {
+    /// Of no order.
+    pub const NONE: OrderMark = OrderMark { term: 0, index: 0 };
+}
+
+/// How an order ended, or what a node has found of its own accord.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// The order that it answers.
+    /// The order that it answers, or [`OrderMark::NONE`].
     pub mark: OrderMark,
     /// The chunk.
     pub chunk: ChunkId,
@@ -171,6 +176,14 @@ pub struct Receipt {
     pub copy: Option<CopyOrder>,
     /// What became of it.
     pub outcome: OrderOutcome,
+}
+
+impl Receipt {
+    /// A node has seen that its own copy is damaged, without having been ordered to look.
+    #[must_use]
+    pub fn of_damage(chunk: ChunkId, epoch: Epoch) -> Receipt {
+        Receipt { mark: OrderMark::NONE, chunk, epoch, copy: None, outcome: OrderOutcome::SourceDamaged }
+    }
 }
 
 /// What became of an order. Append-only once released.

@@ -84,7 +84,7 @@ impl Story {
         stage.until_whole(judge.user).await?;
         look_at_everything(judge).await?;
         stage.judge(&shared.oracle, Depth::Everything)?;
-        stage.cluster.end(users, before, Ending::AtOnce).await
+        stage.end(users, before, Ending::AtOnce).await
     }
 
     async fn tell<'t>(&self, mut telling: Telling<'t>, somebody: &[(Somebody, Work<'t>)]) -> Verdict {

@@ -146,6 +146,13 @@ async fn a_damaged_record_is_written_anew_from_the_same_bytes_alone() {
         assert_eq!(held(&store, damaged.file).await, all);
         assert_eq!(get(&store, damaged, Epoch(1)).await.err(), Some(StoreError::Damaged));
         assert_eq!(held(&store, damaged.file).await, all - 1);
+        // Metadata is told once, however often it is read.
+        assert_eq!(store.take_damaged(10), [(damaged, Epoch(1))]);
+        assert_eq!(get(&store, damaged, Epoch(1)).await.err(), Some(StoreError::Damaged));
+        assert_eq!(store.take_damaged(10), []);
+        store.tell_damaged_again();
+        assert_eq!(store.take_damaged(0), []);
+        assert_eq!(store.take_damaged(10), [(damaged, Epoch(1))]);
         let begun = store.begin_write(damaged, Epoch(1), size + 1).await;
         assert!(matches!(begun, Ok(BeginWrite::Held(_))), "another length is another chunk");
         let other = content(99, size);
@@ -154,6 +161,8 @@ async fn a_damaged_record_is_written_anew_from_the_same_bytes_alone() {
         put(&store, damaged, Epoch(1), &content(number, size)).await.unwrap();
         assert_eq!(get(&store, damaged, Epoch(1)).await.unwrap(), content(number, size));
         assert_eq!(held(&store, damaged.file).await, all);
+        store.tell_damaged_again();
+        assert_eq!(store.take_damaged(10), []);
         let again = store.begin_write(damaged, Epoch(1), size).await;
         assert!(matches!(again, Ok(BeginWrite::Held(sum)) if sum == ChunkSums::of(&content(number, size)).checksum()));
         let load = store.load();

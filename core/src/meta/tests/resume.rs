@@ -1,5 +1,6 @@
 //! Going on with an upload of an earlier run.
 
+use super::super::record::{FileRecord, Record};
 use super::*;
 use crate::limit::RESUME_CANDIDATES_MAX;
 use crate::wire::metadata::{LocateUpload, RecordedChunk, ResumedUpload, UploadDifference};
@@ -82,6 +83,19 @@ fn only_an_upload_of_the_same_source_with_the_same_parameters_is_resumed() {
         machine.resume(ResumeUpload { nonce: UploadNonce(10), ..too_many }),
         Err(Refusal::TooManyCopies { asked: 4, nodes: 3 })
     );
+}
+
+#[test]
+fn a_source_that_will_be_compared_may_have_another_time_which_the_file_gets() {
+    let mut machine = Machine::with_nodes(3);
+    let file = open(&mut machine, 1, "a");
+    let request = ResumeUpload { modified: WallTime(1), compared: true, ..resume_request(2, "a", SIZE) };
+    let other_size = ResumeUpload { size: SIZE + 1, ..request.clone() };
+    nothing_is_resumed(&mut machine, other_size, FoundUpload::Other(UploadDifference::Size));
+    let told = machine.resume(request);
+    assert!(matches!(told, Ok(FoundUpload::Resumed(ref resumed)) if resumed.file == file), "{told:?}");
+    let record = machine.state.pairs[&key::file(file)[..]].clone();
+    assert_eq!(FileRecord::from_bytes(&key::file(file), &record).unwrap().modified, WallTime(1));
 }
 
 #[test]

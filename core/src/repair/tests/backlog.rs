@@ -153,3 +153,15 @@ fn what_has_no_copy_left_is_told_on_its_own() {
     let plan = Plan { orders: vec![], held_back };
     assert_eq!(plan.waits(), BTreeMap::from([(place(1), (NotPlanned::SourcesBusy, 2))]));
 }
+
+#[test]
+fn files_are_counted_once_however_many_of_their_groups_lack_copies() {
+    let mut backlog = Backlog::new();
+    for (file, index, copies) in [(1, 0, vec![on(3)]), (1, 1, vec![on(1)]), (1, 2, vec![on(3)]), (2, 0, vec![on(1)])] {
+        let (facts, needs) = noted(file, &copies);
+        let _ = backlog.note(&GroupFacts { group: GroupIndex(index), ..facts }, needs, HOUR);
+    }
+    assert_eq!(backlog.files_with(|needs| needs.chunks_below > 0), 2);
+    assert_eq!(backlog.files_with(|needs| needs.chunks_unavailable > 0), 1);
+    assert_eq!(backlog.files_with(|needs| needs.unverified), 0);
+}

@@ -21,6 +21,9 @@ pub struct ResumeUpload {
     pub size: u64,
     /// Its modification time.
     pub modified: WallTime,
+    /// Whether all bytes will be compared with what is there. Then another modification time does not make it another
+    /// source; the file gets this one.
+    pub compared: bool,
     /// The size of the file's chunks.
     pub chunk_size: ChunkSize,
     /// Copies of each chunk; the cluster's setting where absent.

@@ -14,7 +14,26 @@ pub(super) fn all() -> Vec<Story> {
         failed_sync_forgotten(),
         failed_log(),
         log_behind_the_state(),
+        older_disk(),
     ]
+}
+
+fn older_disk() -> Story {
+    story("older-disk", "A node that returns with an older copy of its disk costs no file (26).", 3, 3)
+        .upload("a", kib(300))
+        .expect_copies("a", 3)
+        .keep_copy(storage(1))
+        .upload("b", kib(300))
+        .expect_copies("b", 3)
+        .older_disk(storage(1))
+        .start(it())
+        .until_whole()
+        .expect_readable("b")
+        .cut_power(storage(2))
+        .expect_readable("a")
+        .expect_readable("b")
+        .upload("c", kib(300))
+        .expect_readable("c")
 }
 
 /// Moments of a small upload and of its deletion, in milliseconds after their beginning.

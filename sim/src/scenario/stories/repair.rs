@@ -19,6 +19,7 @@ pub(super) fn all() -> Vec<Story> {
         rotten_source(),
         rotten_beside_held(),
         rotten_in_place(),
+        rotten_and_read(),
         rotten_at_the_target(),
         unreadable_source(),
         source_dies(),
@@ -187,6 +188,23 @@ fn rotten_in_place() -> Story {
         .expect_readable("a")
         .cut_power(storage(1))
         .start(storage(2))
+        .expect_readable("a")
+}
+
+fn rotten_and_read() -> Story {
+    let sentence =
+        "A copy that a reader finds rotten is told of by its node, and made anew without anybody asking (28, 48).";
+    story("rotten-and-read", sentence, 3, 3)
+        .large_chunks()
+        .upload("a", mib(1))
+        .expect_copies("a", 3)
+        .rot("a", 0, storage(1))
+        .rot("a", 0, storage(2))
+        .begin_read_flood("a", 20)
+        .finish("a")
+        .wait(seconds(100))
+        .expect_copies("a", 3)
+        .cut_power(storage(3))
         .expect_readable("a")
 }
 

@@ -169,9 +169,11 @@ impl Engine {
         Ok(held)
     }
 
-    /// Remembers a record as damaged, if that is what a read of it has found.
+    /// Remembers a record as damaged, if that is what a read of it has found, and if no other was written in its place
+    /// meanwhile. Blocks.
     pub fn remember_if_damaged(&self, found: StoreError, key: RecordKey, location: &Location) {
-        if found == StoreError::Damaged {
+        let is_present = || self.index.get(&key).is_ok_and(|present| present.as_ref() == Some(location));
+        if found == StoreError::Damaged && is_present() {
             self.damaged.mark(key, location);
         }
     }

@@ -71,15 +71,20 @@ impl ChunkReader {
         }
         let from = first_block * BLOCK_BYTES;
         let bytes = (end_block * BLOCK_BYTES).min(length) - from;
-        let (record, buffers) = (self.record.clone(), self.engine.buffers.clone());
-        let read = move || buffers.filled(bytes as usize, |buffer| record.read(from, buffer));
-        let outcome = self.engine.scope.blocking(read).await.map_err(|_| StoreError::Stopping)?;
-        outcome.inspect_err(|error| self.engine.remember_if_damaged(*error, self.record.key, &self.record.location))
+        let (record, engine) = (self.record.clone(), self.engine.clone());
+        let read = move || {
+            let filled = engine.buffers.filled(bytes as usize, |buffer| record.read(from, buffer));
+            filled.inspect_err(|error| engine.remember_if_damaged(*error, record.key, &record.location))
+        };
+        self.engine.scope.blocking(read).await.map_err(|_| StoreError::Stopping)?
     }
 
     /// Whoever has read all of it found other bytes than [`sums`](Self::sums) says, though each block fits its CRC.
-    pub fn found_damaged(&self) {
-        self.engine.remember_if_damaged(StoreError::Damaged, self.record.key, &self.record.location);
+    pub async fn found_damaged(&self) {
+        let (record, engine) = (self.record.clone(), self.engine.clone());
+        let remember = move || engine.remember_if_damaged(StoreError::Damaged, record.key, &record.location);
+        // A store that stops tells nobody any more.
+        let _ = self.engine.scope.blocking(remember).await;
     }
 }
 

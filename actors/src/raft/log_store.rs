@@ -201,7 +201,9 @@ impl Shared {
             write.change.add_to(&mut batch, durable);
             lowest = lowest.min(durable.log);
         }
-        if let Some(committed) = committed {
+        // Raft commits what it has handed over here, which may be more than this group makes durable. A start would look for
+        // all of it.
+        if let Some(committed) = committed.min(durable.log.map(LogId::from)) {
             batch.put(COMMITTED_KEY, codec::encode(&LogIdForm::from(committed)));
         }
         if lowest < self.state().durable.log {
@@ -293,6 +295,7 @@ impl State {
             Some((_, bytes)) => Some(read::decode_entry(&bytes)?.log_id),
             None => purged,
         };
+        let committed = committed.min(last);
         let durable = Mark { log: last.map(LogIdForm::from), vote };
         let vote = vote.map(Vote::from);
         Ok(State { vote, purged, last, committed, tail: Tail::default(), queue: Queue::default(), durable })

@@ -154,18 +154,30 @@ pub(super) async fn watch_raft(
     }
 }
 
-/// Waits until `metrics` are as new as `server`: Raft publishes the latter, which are a part of them, just before. False
-/// if Raft has ended.
+/// Waits until `metrics` are as new as `server`: Raft publishes the latter, which are a part of them, just before. Either may
+/// have changed again by the time it is looked at, so both are looked at anew with each change. False if Raft has ended.
 async fn follow(
     metrics: &mut WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>,
     server: &mut WatchReceiverOf<TypeConfig, RaftServerMetrics<TypeConfig>>,
 ) -> bool {
-    let part = server.borrow_and_update().clone();
-    let agree = |whole: &RaftMetrics<TypeConfig>| {
-        (whole.state, whole.current_leader, &whole.vote) == (part.state, part.current_leader, &part.vote)
-            && whole.membership_config == part.membership_config
-    };
-    metrics.wait_until(agree).await.is_ok()
+    loop {
+        let part = server.borrow_and_update().clone();
+        let agree = |whole: &RaftMetrics<TypeConfig>| {
+            (whole.state, whole.current_leader, &whole.vote) == (part.state, part.current_leader, &part.vote)
+                && whole.membership_config == part.membership_config
+        };
+        if agree(&metrics.borrow_and_update()) {
+            return true;
+        }
+        let changed = tokio::select! {
+            biased;
+            changed = metrics.changed() => changed,
+            changed = server.changed() => changed,
+        };
+        if changed.is_err() {
+            return false;
+        }
+    }
 }
 
 fn publish(states: &watch::Sender<RaftState>, state: RaftState) {

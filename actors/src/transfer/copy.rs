@@ -77,7 +77,7 @@ pub async fn copy_to(transfers: &Transfers, job: CopyJob, deadline: Instant) -> 
                 exchange.send_payload(payload).await?;
             }
             if hasher.is_some_and(|hasher| hasher.finish() != sums) {
-                reader.found_damaged();
+                reader.found_damaged().await;
                 tracing::error!(%chunk, %epoch, "a stored copy has other bytes than it should, and is not copied");
                 return Err(CopyError::Source(Refusal::ChunkDamaged));
             }

@@ -26,7 +26,7 @@ pub async fn read_back(
     }
     let found = hasher.finish();
     if found != *reader.sums() {
-        reader.found_damaged();
+        reader.found_damaged().await;
     } else if found.checksum() == expected {
         return Ok(expected);
     }

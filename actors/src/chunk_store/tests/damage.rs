@@ -182,6 +182,22 @@ async fn a_damaged_record_is_written_anew_from_the_same_bytes_alone() {
 }
 
 #[tokio::test]
+async fn a_slow_reader_of_what_was_damaged_says_nothing_of_the_record_in_its_place() {
+    let world = World::production("test");
+    let machine = Machine::new();
+    let store = filled(&machine, &world).await;
+    let slow = store.read(chunk(2), Epoch(1)).await.unwrap();
+    machine.with_file(&path(0), |bytes| bytes[30_000] ^= 4);
+    assert_eq!(get(&store, chunk(2), Epoch(1)).await.err(), Some(StoreError::Damaged));
+    assert_eq!(store.take_damaged(10), [(chunk(2), Epoch(1))]);
+    put(&store, chunk(2), Epoch(1), &content(2, 150_000)).await.unwrap();
+    assert_eq!(slow.next_blocks(0, 3).await.err(), Some(StoreError::Damaged));
+    slow.found_damaged().await;
+    assert_eq!(store.take_damaged(10), []);
+    assert!(matches!(store.begin_write(chunk(2), Epoch(1), 150_000).await, Ok(BeginWrite::Held(_))));
+}
+
+#[tokio::test]
 async fn a_record_that_was_written_anew_survives_a_power_cut_at_any_step() {
     let world = World::production("test");
     let settings = StoreSettings { reserve_bytes: Some(0), segment_bytes: 256 * 1024 };

@@ -174,6 +174,26 @@ async fn a_log_opened_again_has_everything() {
 }
 
 #[tokio::test]
+async fn nothing_is_called_committed_that_is_not_durable() {
+    let site = Site::new();
+    let mut log = site.open().await.unwrap();
+    append(&mut log, 1..=3).await;
+    // Raft goes on with what it has handed over, while this waits for a slow disk.
+    log.save_committed(Some(log_id(1, 8))).await.unwrap();
+    append(&mut log, 4..=4).await;
+    drop(log);
+    let mut log = site.open().await.unwrap();
+    assert_eq!(log.read_committed().await.unwrap(), Some(log_id(1, 4)));
+    drop(log);
+    // Nor where an earlier version wrote it down.
+    let mut batch = Batch::new();
+    batch.put(COMMITTED_KEY, codec::encode(&LogIdForm::from(log_id(1, 8))));
+    site.stores.open("raft-log").unwrap().commit(batch, Durability::Synced).unwrap();
+    let mut log = site.open().await.unwrap();
+    assert_eq!(log.read_committed().await.unwrap(), Some(log_id(1, 4)));
+}
+
+#[tokio::test]
 async fn one_read_returns_as_many_bytes_as_a_message_carries() {
     let site = Site::new();
     let mut log = site.open().await.unwrap();

@@ -268,6 +268,12 @@ impl ChunkStore {
         taken.into_iter().map(|key| (key.chunk, key.epoch)).collect()
     }
 
+    /// Whether the record that the store has of this chunk and epoch was seen to be damaged.
+    #[must_use]
+    pub fn is_damaged(&self, chunk: ChunkId, epoch: Epoch) -> bool {
+        self.engine.damaged.remembers(&RecordKey { chunk, epoch })
+    }
+
     /// All that is damaged may be taken again: whoever took it has lost it.
     pub fn tell_damaged_again(&self) {
         self.engine.damaged.tell_again();

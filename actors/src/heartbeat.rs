@@ -189,8 +189,12 @@ impl HeartbeatState {
 
     /// Adds what the store has seen to be damaged, whoever read it, unless the receipt of an order tells it already.
     fn add_damaged(&mut self) {
-        let room = RECEIPTS_WAITING_MAX.saturating_sub(self.receipts.len());
-        for (chunk, epoch) in self.arguments.store.take_damaged(room) {
+        let store = &self.arguments.store;
+        // What has been written anew since is not damaged any more.
+        self.receipts.retain(|told| told.mark != OrderMark::NONE || store.is_damaged(told.chunk, told.epoch));
+        // Receipts of orders go first.
+        let room = RECEIPTS_PER_BEAT_MAX.saturating_sub(self.receipts.len());
+        for (chunk, epoch) in store.take_damaged(room) {
             let receipt = Receipt::of_damage(chunk, epoch);
             let is_told = |told: &Receipt| (told.chunk, told.epoch, told.outcome) == (chunk, epoch, receipt.outcome);
             if !self.receipts.iter().any(is_told) {

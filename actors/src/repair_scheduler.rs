@@ -17,7 +17,7 @@ use crate::seat::{AskError, Seat};
 use dfs_core::id::NodeId;
 use dfs_core::limit::REPAIR_PAGE_MAX;
 use dfs_core::repair::{Agenda, Backlog, Leases, Nodes, NotPlanned, Outbox, RepairSummary, Situation, assess, plan};
-use dfs_core::wire::membership::{CopyReason, Order, OrderOutcome, Receipt};
+use dfs_core::wire::membership::{CopyReason, Order, OrderMark, OrderOutcome, Receipt};
 use dfs_core::wire::metadata::Health;
 use dfs_transport::world::{OwnedTask, Scope};
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -259,7 +259,8 @@ impl RepairState {
             let made = self.mind.leases.settle(node, receipt, now);
             self.mind.done.copies += u64::from(made.is_some());
             self.mind.done.bytes += made.unwrap_or(0);
-            self.mind.done.failed += u64::from(!matches!(receipt.outcome, OrderOutcome::Done { .. }));
+            let was_ordered = receipt.mark != OrderMark::NONE;
+            self.mind.done.failed += u64::from(was_ordered && !matches!(receipt.outcome, OrderOutcome::Done { .. }));
             self.mind.backlog.hurry((receipt.chunk.file, receipt.chunk.index.group()), now);
         }
         self.read(me);

@@ -41,6 +41,12 @@ impl Damaged {
         lock(&self.0).records.get(key) == Some(&location.sequence)
     }
 
+    /// Whether any record of the key was, that no other has replaced.
+    #[must_use]
+    pub fn remembers(&self, key: &RecordKey) -> bool {
+        lock(&self.0).records.contains_key(key)
+    }
+
     /// There is another record of the key now.
     pub fn forget(&self, key: &RecordKey) {
         let mut seen = lock(&self.0);

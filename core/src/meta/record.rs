@@ -200,6 +200,8 @@ pub struct OpenFile {
     pub claim: Claim,
     /// [`Counters::losses`] when it was opened: if there were none since, what was reported counts.
     pub losses: u64,
+    /// Whether runs with sources of different times have had it: only one that compares all bytes may go on with it.
+    pub mixed: bool,
 }
 
 /// What the commit of an upload may do with its name.

@@ -68,7 +68,9 @@ pub fn resume<V: View>(draft: &mut Draft<'_, V>, request: &ResumeUpload) -> Resu
             draft.delete(key::nonce(open.nonce));
             draft.put(key::nonce(request.nonce), &file);
             let open = OpenFile { nonce: request.nonce, progress: draft.counters.time, claim, ..open };
-            let modified = request.modified;
+            // From here on its chunks may be those of either source, until one run has compared all of them.
+            let mixed = open.mixed || record.modified != request.modified;
+            let (open, modified) = (OpenFile { mixed, ..open }, request.modified);
             draft.put(key::file(file), &FileRecord { state: FileState::Open(open), modified, ..record });
             FoundUpload::Resumed(answer)
         }
@@ -138,7 +140,7 @@ fn difference(
 ) -> Option<UploadDifference> {
     if open.size_hint != Some(request.size) {
         Some(UploadDifference::Size)
-    } else if record.modified != request.modified && !request.compared {
+    } else if (record.modified != request.modified || open.mixed) && !request.compared {
         Some(UploadDifference::Modified)
     } else if record.chunk_size != request.chunk_size {
         Some(UploadDifference::ChunkSize)

@@ -40,6 +40,7 @@ pub fn create<V: View>(
         short: None,
         claim,
         losses: draft.counters.losses,
+        mixed: false,
     };
     let record = FileRecord {
         chunk_size: request.chunk_size,

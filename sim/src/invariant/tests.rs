@@ -119,6 +119,7 @@ fn sound_state() -> State {
         short: None,
         claim: Claim::New,
         losses: 0,
+        mixed: false,
     };
     let name = FileName::new("c").expect("it is a name");
     let replaced = ReplacedFile { at, name, size: 0, nonce: UploadNonce(4) };

@@ -148,6 +148,7 @@ async fn a_damaged_record_is_written_anew_from_the_same_bytes_alone() {
         assert_eq!(held(&store, damaged.file).await, all - 1);
         // Metadata is told once, however often it is read.
         assert_eq!(store.take_damaged(10), [(damaged, Epoch(1))]);
+        assert!(store.is_damaged(damaged, Epoch(1)));
         assert_eq!(get(&store, damaged, Epoch(1)).await.err(), Some(StoreError::Damaged));
         assert_eq!(store.take_damaged(10), []);
         store.tell_damaged_again();
@@ -163,6 +164,7 @@ async fn a_damaged_record_is_written_anew_from_the_same_bytes_alone() {
         assert_eq!(held(&store, damaged.file).await, all);
         store.tell_damaged_again();
         assert_eq!(store.take_damaged(10), []);
+        assert!(!store.is_damaged(damaged, Epoch(1)));
         let again = store.begin_write(damaged, Epoch(1), size).await;
         assert!(matches!(again, Ok(BeginWrite::Held(sum)) if sum == ChunkSums::of(&content(number, size)).checksum()));
         let load = store.load();

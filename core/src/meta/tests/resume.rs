@@ -96,6 +96,13 @@ fn a_source_that_will_be_compared_may_have_another_time_which_the_file_gets() {
     assert!(matches!(told, Ok(FoundUpload::Resumed(ref resumed)) if resumed.file == file), "{told:?}");
     let record = machine.state.pairs[&key::file(file)[..]].clone();
     assert_eq!(FileRecord::from_bytes(&key::file(file), &record).unwrap().modified, WallTime(1));
+    // If that run is broken off, too, chunks of both sources may be there, whichever time the next one has.
+    for modified in [WallTime(1), create_request(1, "a").modified] {
+        let trusting = ResumeUpload { modified, ..resume_request(3, "a", SIZE) };
+        nothing_is_resumed(&mut machine, trusting, FoundUpload::Other(UploadDifference::Modified));
+    }
+    let comparing = ResumeUpload { modified: WallTime(1), compared: true, ..resume_request(4, "a", SIZE) };
+    assert!(matches!(machine.resume(comparing), Ok(FoundUpload::Resumed(_))));
 }
 
 #[test]

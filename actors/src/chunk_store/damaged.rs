@@ -1,7 +1,8 @@
 //! The records that were seen to be damaged: not told of as held, told to metadata once, and written anew by whoever
 //! brings the same bytes.
 //!
-//! It is in memory only. What a start forgets is seen again by whoever reads the record next.
+//! It is in memory only. What a start forgets is seen again by whoever reads the record next; what a scan finds broken
+//! is not entered into the index, and remembered here without.
 
 use super::index::Location;
 use super::lock;
@@ -26,11 +27,11 @@ struct Seen {
 }
 
 impl Damaged {
-    /// The record of a key is damaged.
-    pub fn mark(&self, key: RecordKey, location: &Location) {
+    /// The record of a key that has this number is damaged.
+    pub fn mark(&self, key: RecordKey, sequence: u64) {
         let mut seen = lock(&self.0);
         let has_room = seen.records.len() < REMEMBERED_MAX || seen.records.contains_key(&key);
-        if has_room && seen.records.insert(key, location.sequence) != Some(location.sequence) {
+        if has_room && seen.records.insert(key, sequence) != Some(sequence) {
             seen.untold.insert(key);
         }
     }

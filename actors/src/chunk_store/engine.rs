@@ -70,7 +70,7 @@ impl Engine {
         first_sequence: u64,
         now: Instant,
     ) -> Engine {
-        let Recovered { lock, identity, index, totals, next_segment } = recovered;
+        let Recovered { lock, identity, index, damaged, totals, next_segment } = recovered;
         let space = Space::new(settings.reserve_bytes);
         space.refresh(now, &*disk, 0);
         Engine {
@@ -79,7 +79,7 @@ impl Engine {
             segment_bytes: settings.segment_bytes,
             segments: Segments::new(disk.clone()),
             index,
-            damaged: Damaged::default(),
+            damaged,
             totals: Mutex::new(totals),
             tail: Mutex::new(Tail::new(next_segment)),
             ledger: Ledger::default(),
@@ -174,7 +174,7 @@ impl Engine {
     pub fn remember_if_damaged(&self, found: StoreError, key: RecordKey, location: &Location) {
         let is_present = || self.index.get(&key).is_ok_and(|present| present.as_ref() == Some(location));
         if found == StoreError::Damaged && is_present() {
-            self.damaged.mark(key, location);
+            self.damaged.mark(key, location.sequence);
         }
     }
 

@@ -87,8 +87,7 @@ impl Engine {
             .commit(batch.iter().map(|sealed| (sealed.header.key, sealed.location())), &new_totals)
             .map_err(|error| self.fail(&error, "enter chunks into the index"))?;
         *totals = new_totals;
-        let replacing = batch.iter().filter(|sealed| sealed.replaces.is_some());
-        replacing.for_each(|sealed| self.damaged.forget(&sealed.header.key));
+        batch.iter().for_each(|sealed| self.damaged.forget(&sealed.header.key));
         let bytes = batch.iter().map(|sealed| sealed.header.layout.record_length).sum();
         self.unsaved_bytes.fetch_add(bytes, Ordering::AcqRel);
         Ok(())

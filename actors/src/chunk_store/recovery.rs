@@ -3,9 +3,11 @@
 //! What lies beyond the index's checkpoint is scanned, with the CRCs of every payload: after a power cut a whole
 //! trailer may stand behind payload that never reached the disk. A segment is made durable before it is scanned, so
 //! that nothing enters the index (and is answered as held) that only the page cache has. Of two whole records of one
-//! key the later wins: the earlier was never acknowledged, else there were no later one.
+//! key the later wins: the earlier was never acknowledged, else there were no later one. A key of which only broken
+//! records are found may be one of a copy that counts: metadata is told of it, and passes over what never counted.
 
 use super::StoreError;
+use super::damaged::Damaged;
 use super::identity::Identity;
 use super::index::{ChunkIndex, Location, Totals};
 use super::record::{Owner, PAGE_BYTES, Position, RecordKey};
@@ -27,6 +29,7 @@ pub struct Recovered {
     pub lock: DiskLock,
     pub identity: Identity,
     pub index: ChunkIndex,
+    pub damaged: Damaged,
     pub totals: Totals,
     /// The number of the next new segment.
     pub next_segment: u32,
@@ -65,16 +68,16 @@ pub fn recover(
     let identity = load_identity(&**disk, fresh, numbers.is_empty())?;
     let index = ChunkIndex::new(identity.owner.store, pairs);
     let from = start(&**disk, &index, &numbers)?;
-    let mut recovery = Recovery { index: &index, totals: index.totals()?, batch: BTreeMap::new() };
+    let mut recovery = Recovery { index: &index, totals: index.totals()?, batch: BTreeMap::new(), damaged: Damaged::default() };
     for number in numbers.iter().copied().filter(|number| *number >= from.segment) {
         let offset = if number == from.segment { from.offset } else { 0 };
         recovery.take_segment(scope, &**disk, identity.owner, Position { segment: number, offset })?;
     }
     recovery.commit()?;
-    let totals = recovery.totals;
+    let Recovery { totals, damaged, .. } = recovery;
     let next_segment = numbers.last().map_or(0, |last| last + 1).max(from.segment + u32::from(from.offset > 0));
     index.save_checkpoint(Position { segment: next_segment, offset: 0 })?;
-    Ok(Recovered { lock, identity, index, totals, next_segment })
+    Ok(Recovered { lock, identity, index, damaged, totals, next_segment })
 }
 
 fn load_identity(disk: &dyn Disk, fresh: Owner, empty: bool) -> Result<Identity, StoreError> {
@@ -121,6 +124,8 @@ struct Recovery<'r> {
     index: &'r ChunkIndex,
     totals: Totals,
     batch: BTreeMap<RecordKey, Location>,
+    /// Keys of which there is no whole record, in the segments that were scanned.
+    damaged: Damaged,
 }
 
 impl Recovery<'_> {
@@ -138,6 +143,13 @@ impl Recovery<'_> {
                     records += 1;
                     self.take(key, location)?;
                 }
+                Found::Broken(key, sequence) => {
+                    holes += 1;
+                    // The index may have been saved further than its checkpoint says, and name this very record.
+                    if self.present(&key)?.is_none_or(|present| present.sequence == sequence) {
+                        self.damaged.mark(key, sequence);
+                    }
+                }
                 Found::Hole => holes += 1,
                 Found::End { used } => {
                     tracing::info!(segment = from.segment, records, holes, "scanned a segment");
@@ -152,11 +164,8 @@ impl Recovery<'_> {
     }
 
     fn take(&mut self, key: RecordKey, location: Location) -> Result<(), StoreError> {
-        let present = match self.batch.get(&key) {
-            Some(present) => Some(*present),
-            None => self.index.get(&key)?,
-        };
-        match present {
+        self.damaged.forget(&key);
+        match self.present(&key)? {
             Some(present) if present.position >= location.position => return Ok(()),
             Some(present) => self.totals.subtract(&present.layout),
             None => {}
@@ -164,6 +173,13 @@ impl Recovery<'_> {
         self.totals.add(&location.layout);
         self.batch.insert(key, location);
         if self.batch.len() >= BATCH_RECORDS { self.commit() } else { Ok(()) }
+    }
+
+    fn present(&self, key: &RecordKey) -> Result<Option<Location>, StoreError> {
+        Ok(match self.batch.get(key) {
+            Some(present) => Some(*present),
+            None => self.index.get(key)?,
+        })
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {

@@ -20,7 +20,9 @@ const _: () = assert!(WINDOW_BYTES.is_multiple_of(BLOCK_BYTES as usize));
 pub enum Found {
     /// A whole record that counts.
     Record(RecordKey, Location),
-    /// A region without a whole record that counts.
+    /// A record that is not whole: it has rotted, or it never was.
+    Broken(RecordKey, u64),
+    /// A region without a record that counts.
     Hole,
     /// Nothing more.
     End {
@@ -83,7 +85,10 @@ impl<'s> Scan<'s> {
                 let Header { position, layout, sequence, .. } = header;
                 Found::Record(header.key, Location { position, layout, sequence, checksum })
             }
-            Seen::Region(..) => Found::Hole,
+            Seen::Region(header, Condition::Damaged(_) | Condition::Unsealed) => {
+                Found::Broken(header.key, header.sequence)
+            }
+            Seen::Region(_, Condition::Dead) => Found::Hole,
             Seen::End { used } => Found::End { used },
         })
     }

@@ -42,10 +42,17 @@ async fn a_flipped_bit_is_never_served() {
 #[tokio::test]
 async fn a_lost_index_finds_everything_behind_what_is_damaged() {
     let world = World::production("test");
-    // Within the header, the payload and the trailer of the first and of the third record.
-    for (at, lost) in
-        [(0, 0), (50, 0), (1000, 0), (5200, 0), (12_288 + 3, 2), (30_000, 2), (12_288 + 4096 + 150_050, 2)]
-    {
+    // Within the header, the payload and the trailer of the first and of the third record. Whose it was is known as
+    // long as there is a header.
+    for (at, lost, is_known) in [
+        (0, 0, false),
+        (50, 0, false),
+        (1000, 0, true),
+        (5200, 0, true),
+        (12_288 + 3, 2, false),
+        (30_000, 2, true),
+        (12_288 + 4096 + 150_050, 2, true),
+    ] {
         let machine = Machine::new();
         let store = filled(&machine, &world).await;
         store.close().await;
@@ -61,6 +68,10 @@ async fn a_lost_index_finds_everything_behind_what_is_damaged() {
             }
         }
         assert_eq!(store.load().chunk_count, 3);
+        let told = if is_known { vec![(chunk(lost), Epoch(1))] } else { Vec::new() };
+        assert_eq!(store.take_damaged(10), told, "byte {at}");
+        put(&store, chunk(lost), Epoch(1), b"anew").await.unwrap();
+        assert!(!store.is_damaged(chunk(lost), Epoch(1)), "byte {at}");
     }
 }
 

@@ -20,6 +20,7 @@ pub(super) fn all() -> Vec<Story> {
         rotten_beside_held(),
         rotten_in_place(),
         rotten_and_read(),
+        rotten_at_the_start(),
         rotten_at_the_target(),
         unreadable_source(),
         source_dies(),
@@ -205,6 +206,24 @@ fn rotten_and_read() -> Story {
         .wait(seconds(100))
         .expect_copies("a", 3)
         .cut_power(storage(3))
+        .expect_readable("a")
+}
+
+fn rotten_at_the_start() -> Story {
+    let sentence = "A copy that a start finds broken is told of by its node, and made anew without anybody asking (41, 48).";
+    story("rotten-at-the-start", sentence, 3, 3)
+        .large_chunks()
+        .upload("a", mib(1))
+        .expect_copies("a", 3)
+        // Before the index is saved, so that the start looks at the record itself.
+        .rot("a", 0, storage(1))
+        .cut_power(storage(1))
+        .start(it())
+        .until_whole()
+        .wait(seconds(100))
+        .expect_mended("a", 3)
+        .cut_power(storage(3))
+        .cut_power(storage(2))
         .expect_readable("a")
 }
 

@@ -68,7 +68,8 @@ pub fn recover(
     let identity = load_identity(&**disk, fresh, numbers.is_empty())?;
     let index = ChunkIndex::new(identity.owner.store, pairs);
     let from = start(&**disk, &index, &numbers)?;
-    let mut recovery = Recovery { index: &index, totals: index.totals()?, batch: BTreeMap::new(), damaged: Damaged::default() };
+    let mut recovery =
+        Recovery { index: &index, totals: index.totals()?, batch: BTreeMap::new(), damaged: Damaged::default() };
     for number in numbers.iter().copied().filter(|number| *number >= from.segment) {
         let offset = if number == from.segment { from.offset } else { 0 };
         recovery.take_segment(scope, &**disk, identity.owner, Position { segment: number, offset })?;

@@ -4,7 +4,7 @@ use crate::fake::{Cluster, content};
 use crate::finding::{download, request};
 use crate::storage::Fault;
 use bytes::Bytes;
-use dfs_client::{Client, ClientError, ErrorKind, LeftBehind, Progress, Resume, Source, UploadRequest};
+use dfs_client::{ClientError, ErrorKind, LeftBehind, Progress, Resume, Source, UploadRequest};
 use dfs_core::id::{ChunkIndex, Epoch, NodeId};
 use dfs_core::time::WallTime;
 use dfs_core::wire::metadata::UploadDifference;
@@ -70,12 +70,16 @@ impl Source for Breaking<'_> {
 }
 
 /// Runs an upload of [`content`] that breaks off about half way; answers the bytes that were acknowledged.
-async fn half(client: &Client) -> u64 {
+async fn half(cluster: &Cluster) -> u64 {
+    let client = cluster.client();
     let told = Told::default();
     let source = Breaking(content(SIZE), &told.advanced, SIZE as u64 / 2);
     let error = client.upload(source, resuming(Resume::Trust), &told).await.unwrap_err();
     assert!(matches!(error, ClientError::Source(_)), "{error}");
     assert_eq!(told.chunks_left(), None);
+    for storage in &cluster.storage {
+        storage.writes_have_ended().await;
+    }
     told.advanced.into_inner()
 }
 
@@ -86,7 +90,7 @@ fn received(cluster: &Cluster) -> u64 {
 #[tokio::test]
 async fn an_upload_that_broke_off_at_half_sends_only_the_rest() {
     let cluster = Cluster::start();
-    let durable = half(&cluster.client()).await;
+    let durable = half(&cluster).await;
     let before = received(&cluster);
     let (client, told) = (cluster.client(), Told::default());
     let info = client.upload(content(SIZE), resuming(Resume::Trust), &told).await.unwrap();
@@ -129,7 +133,7 @@ async fn what_became_durable_with_nobody_to_tell_is_found_with_the_nodes() {
 async fn a_node_that_does_not_answer_does_not_stop_a_resumed_upload() {
     for fault in [Fault::Dead, Fault::Hangs] {
         let cluster = Cluster::with_storage_nodes(4);
-        let durable = half(&cluster.client()).await;
+        let durable = half(&cluster).await;
         match fault {
             Fault::Dead => cluster.kill(NodeId(2)).await,
             fault => cluster.set_fault(NodeId(2), fault),
@@ -165,7 +169,7 @@ async fn another_run_takes_over_and_the_first_is_told_so() {
 #[tokio::test]
 async fn another_source_or_other_parameters_begin_anew_and_say_so() {
     let cluster = Cluster::start();
-    half(&cluster.client()).await;
+    half(&cluster).await;
     let later = UploadRequest { modified: WallTime(6), ..resuming(Resume::Trust) };
     let (client, told) = (cluster.client(), Told::default());
     client.upload(content(SIZE), later, &told).await.unwrap();
@@ -178,7 +182,7 @@ async fn another_source_or_other_parameters_begin_anew_and_say_so() {
 #[tokio::test]
 async fn another_source_of_the_same_size_and_time_begins_anew_if_its_first_chunk_shows_it() {
     let cluster = Cluster::start();
-    half(&cluster.client()).await;
+    half(&cluster).await;
     let changed: Bytes = content(SIZE).iter().map(|byte| byte ^ 1).collect();
     let (client, told) = (cluster.client(), Told::default());
     client.upload(changed.clone(), resuming(Resume::Trust), &told).await.unwrap();
@@ -190,7 +194,7 @@ async fn another_source_of_the_same_size_and_time_begins_anew_if_its_first_chunk
 #[tokio::test]
 async fn an_upload_that_is_not_asked_to_resume_does_not() {
     let cluster = Cluster::start();
-    half(&cluster.client()).await;
+    half(&cluster).await;
     let (client, told) = (cluster.client(), Told::default());
     client.upload(content(SIZE), resuming(Resume::Never), &told).await.unwrap();
     assert_eq!((told.chunks_left(), cluster.metadata.files_created()), (None, 2));
@@ -199,7 +203,7 @@ async fn an_upload_that_is_not_asked_to_resume_does_not() {
 #[tokio::test]
 async fn a_comparing_run_sends_again_what_differs_and_nothing_else() {
     let cluster = Cluster::start();
-    half(&cluster.client()).await;
+    half(&cluster).await;
     let before = received(&cluster);
     // The same size and time, but not the same bytes.
     let mut changed = content(SIZE).to_vec();
@@ -219,7 +223,7 @@ async fn a_comparing_run_sends_again_what_differs_and_nothing_else() {
 async fn every_lost_answer_of_a_resumed_upload_ends_in_success_once() {
     for lost in 1..=4 {
         let cluster = Cluster::start();
-        half(&cluster.client()).await;
+        half(&cluster).await;
         cluster.metadata.lose_answers(lost);
         let (client, told) = (cluster.client(), Told::default());
         client.upload(content(SIZE), resuming(Resume::Trust), &told).await.unwrap();
@@ -233,7 +237,7 @@ async fn every_lost_answer_of_a_resumed_upload_ends_in_success_once() {
 async fn a_name_that_was_taken_meanwhile_is_refused_before_anything_is_sent() {
     let cluster = Cluster::start();
     let client = cluster.client();
-    half(&client).await;
+    half(&cluster).await;
     client.upload(content(SIZE), resuming(Resume::Never), &()).await.unwrap();
     let before = received(&cluster);
     let error = client.upload(content(SIZE), resuming(Resume::Trust), &()).await.unwrap_err();

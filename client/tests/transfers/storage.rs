@@ -16,6 +16,8 @@ use dfs_transport::world::World;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 /// What is wrong with a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,8 @@ const SIGN: Duration = Duration::from_millis(250);
 pub struct Storage {
     node: NodeId,
     state: Mutex<State>,
+    /// Writes that are being served.
+    writing: watch::Sender<usize>,
 }
 
 struct State {
@@ -74,7 +78,7 @@ impl Storage {
     pub fn new(node: NodeId) -> Storage {
         let (fault, delay) = (Fault::None, Duration::ZERO);
         let state = State { fault, chunks: BTreeMap::new(), reads: Vec::new(), received: 0, delay };
-        Storage { node, state: Mutex::new(state) }
+        Storage { node, state: Mutex::new(state), writing: watch::Sender::new(0) }
     }
 
     pub fn node(&self) -> NodeId {
@@ -88,6 +92,12 @@ impl Storage {
     /// How long each write waits before it is acknowledged.
     pub fn set_delay(&self, delay: Duration) {
         self.state.lock().unwrap().delay = delay;
+    }
+
+    /// Waits until no write is being served.
+    pub async fn writes_have_ended(&self) {
+        let mut writing = self.writing.subscribe();
+        timeout(Duration::from_secs(10), writing.wait_for(|writing| *writing == 0)).await.unwrap().unwrap();
     }
 
     pub fn received(&self) -> u64 {
@@ -150,7 +160,12 @@ impl Dispatch for Keeper {
                 return std::future::pending().await;
             }
             let _ = match inbound.method {
-                WriteChunk::METHOD => write(&storage, &all, inbound).await,
+                WriteChunk::METHOD => {
+                    storage.writing.send_modify(|writing| *writing += 1);
+                    let written = write(&storage, &all, inbound).await;
+                    storage.writing.send_modify(|writing| *writing -= 1);
+                    written
+                }
                 ReadChunk::METHOD => read(&storage, inbound).await,
                 HeldChunks::METHOD => held(&storage, inbound).await,
                 _ => inbound.into_exchange().refuse(Refusal::UnknownMethod).await,

@@ -210,7 +210,8 @@ fn rotten_and_read() -> Story {
 }
 
 fn rotten_at_the_start() -> Story {
-    let sentence = "A copy that a start finds broken is told of by its node, and made anew without anybody asking (41, 48).";
+    let sentence =
+        "A copy that a start finds broken is told of by its node, and made anew without anybody asking (41, 48).";
     story("rotten-at-the-start", sentence, 3, 3)
         .large_chunks()
         .upload("a", mib(1))

@@ -10,7 +10,7 @@ mod span;
 mod sweep;
 
 use crate::build::BUILD;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -54,10 +54,27 @@ enum Command {
     List(list::ListArgs),
 }
 
+impl CommandLine {
+    fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, clap::Error> {
+        let line = CommandLine::try_parse_from(arguments)?;
+        let (scenario, hours) = match &line.command {
+            Command::Run(run) => (run.scenario(), run.hours()),
+            Command::Replay(replay) => (replay.scenario(), replay.hours()),
+            Command::Sweep(sweep) => (sweep.scenario(), sweep.hours()),
+            Command::List(_) => return Ok(line),
+        };
+        if hours.is_some() && !scenario.lasts_as_long_as_told() {
+            let why = format!("{} ends when it is done, and does not go on for --hours", scenario.name());
+            return Err(CommandLine::command().error(clap::error::ErrorKind::ArgumentConflict, why));
+        }
+        Ok(line)
+    }
+}
+
 /// Runs the command line `arguments`, the program's name first. `seed_thread` seeds the operating system's randomness
 /// for the calling thread.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, seed_thread: fn(u64)) -> ExitCode {
-    match CommandLine::try_parse_from(arguments) {
+    match CommandLine::read(arguments) {
         Ok(CommandLine { command: Command::Run(arguments) }) => arguments.run(seed_thread),
         Ok(CommandLine { command: Command::Replay(arguments) }) => arguments.run(seed_thread),
         Ok(CommandLine { command: Command::Sweep(arguments) }) => arguments.run(),
@@ -86,10 +103,9 @@ fn note(text: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn parse(line: &str) -> Result<CommandLine, clap::Error> {
-        CommandLine::try_parse_from(line.split_whitespace())
+        CommandLine::read(line.split_whitespace().map(OsString::from))
     }
 
     #[test]
@@ -106,6 +122,7 @@ mod tests {
         for line in [
             "dfs-sim run",
             "dfs-sim run life --seed 1",
+            "dfs-sim run idle --hours 2",
             "dfs-sim run --scenario life --seed 1 --hours 2 --trace out --json --log info",
             "dfs-sim replay --seed 7",
             "dfs-sim replay --seed 7 --scenario life --until 90s --only storage-1,12:3 --packets --trace out --build x",
@@ -129,6 +146,9 @@ mod tests {
             ("dfs-sim run life --scenario life", "cannot be used with"),
             ("dfs-sim run --hours 0", "is no number of hours"),
             ("dfs-sim run --hours many", "is no number of hours"),
+            ("dfs-sim run files --hours 2", "files ends when it is done"),
+            ("dfs-sim replay --seed 1 --scenario leader-killed --hours 2", "leader-killed ends when it is done"),
+            ("dfs-sim sweep --seeds 0..9 --scenario sizes --hours 2", "sizes ends when it is done"),
             ("dfs-sim replay", "--seed <SEED>"),
             ("dfs-sim replay --seed 1 --until soon", "is no time"),
             ("dfs-sim sweep", "--seeds"),

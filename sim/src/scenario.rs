@@ -83,12 +83,20 @@ impl Scenario {
             Scenario::Calls => "nodes call each other over a bad network, and some of them crash",
             Scenario::Files => "a user's files survive the end of the leader",
             Scenario::Reports => "a client reports what is not so, and is not believed",
-            Scenario::Idle => "a cluster without work keeps its leader and its nodes for an hour",
+            Scenario::Idle => {
+                "a cluster without work keeps its leader and its nodes, for an hour if not told otherwise"
+            }
             Scenario::Story(name) => stories::named(name).map_or("", |story| story.sentence()),
             Scenario::Life => "a random cluster lives through a random swarm of faults, and every promise is checked",
             Scenario::Failing(_) => "fails, to prove that failures are told apart",
             Scenario::Leak(_) => "leaks, to prove that leaks are found",
         }
+    }
+
+    /// Whether it goes on for as long as it is told to.
+    #[must_use]
+    pub fn lasts_as_long_as_told(self) -> bool {
+        matches!(self, Scenario::Life | Scenario::Idle)
     }
 
     /// The scenario of that name, listed or not.

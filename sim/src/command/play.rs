@@ -29,7 +29,7 @@ const LAST_LINES: usize = 20;
 /// How a scenario is played.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PlayArgs {
-    /// For how many virtual hours it goes on, if it has no length of its own
+    /// For how many virtual hours it goes on, if it is life or idle
     #[arg(long, value_name = "H", value_parser = span::parse_hours)]
     pub(super) hours: Option<f64>,
     /// The real time after which it is given up

@@ -55,6 +55,14 @@ pub(super) struct ReplayArgs {
 }
 
 impl ReplayArgs {
+    pub(super) fn scenario(&self) -> Scenario {
+        self.scenario
+    }
+
+    pub(super) fn hours(&self) -> Option<f64> {
+        self.play.hours
+    }
+
     pub(super) fn run(self, seed_thread: fn(u64)) -> ExitCode {
         if let Some(build) = self.build.filter(|build| build != BUILD) {
             note(format_args!("warning: the seed is of build {build}; it may not replay on this one, {BUILD}\n"));

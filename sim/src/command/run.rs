@@ -48,6 +48,14 @@ pub(super) struct RunArgs {
 }
 
 impl RunArgs {
+    pub(super) fn scenario(&self) -> Scenario {
+        self.named.unwrap_or(self.scenario)
+    }
+
+    pub(super) fn hours(&self) -> Option<f64> {
+        self.play.hours
+    }
+
     pub(super) fn run(self, seed_thread: fn(u64)) -> ExitCode {
         let reader = match self.trace.as_deref().map(File::create).transpose() {
             Ok(file) => {
@@ -59,7 +67,7 @@ impl RunArgs {
             }
         };
         let play = Play {
-            scenario: self.named.unwrap_or(self.scenario),
+            scenario: self.scenario(),
             seed: self.seed,
             arguments: self.play,
             until: None,

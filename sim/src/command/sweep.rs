@@ -39,7 +39,7 @@ pub(super) struct SweepArgs {
     /// The scenario
     #[arg(long, value_name = "S", value_parser = Scenario::named, default_value = Scenario::DEFAULT.name())]
     scenario: Scenario,
-    /// For how many virtual hours each run goes on, if the scenario has no length of its own
+    /// For how many virtual hours each run goes on, if it is life or idle
     #[arg(long, value_name = "H", value_parser = span::parse_hours)]
     hours: Option<f64>,
     /// Processes at once [default: one per core]
@@ -64,6 +64,14 @@ fn minutes(text: &str) -> Result<Duration, span::InvalidSpan> {
 }
 
 impl SweepArgs {
+    pub(super) fn scenario(&self) -> Scenario {
+        self.scenario
+    }
+
+    pub(super) fn hours(&self) -> Option<f64> {
+        self.hours
+    }
+
     pub(super) fn run(self) -> ExitCode {
         let seeds = self.seeds.unwrap_or(SeedRange::from(0));
         if seeds.count().is_none() && self.minutes.is_none() {

@@ -261,10 +261,11 @@ impl Watch {
         self.hearsay.slow_for(node, now)
     }
 
-    /// Whether a node is slow, by the word of enough others.
+    /// Whether a node is slow, by the word of enough others. One that stops, or is silent, is that and not slow.
     #[must_use]
     pub fn is_slow(&self, node: NodeId, now: Duration) -> bool {
-        self.hearsay.is_slow(node, now)
+        let may_work = matches!(self.health(node, now), Health::Alive | Health::Unknown);
+        may_work && self.hearsay.is_slow(node, now)
     }
 
     /// Those of the registered nodes that may be given work: Alive ones that take chunks, and, with lower preference,

@@ -133,6 +133,9 @@ fn a_candidate_that_several_find_slow_is_told_so_by_the_leader_that_heard_it() {
         watch.told_of_slow(NodeId(teller), vec![SlowPeer { node: NodeId(3), times, usual: times }], seconds(4));
     }
     assert_eq!(slow(&watch), [false, true]);
+    assert!(watch.is_slow(NodeId(3), seconds(4)));
+    watch.leaves(NodeId(3), Incarnation(1));
+    assert!(!watch.is_slow(NodeId(3), seconds(4)), "who stops is not called slow for it");
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub const LIST_PAGE_MAX: usize = 1000;
 pub const LIST_PAGE_BYTES_MAX: usize = 256 * 1024;
 /// Groups in one page of a file's locations at most.
 pub const LOCATE_PAGE_MAX: usize = 64;
+/// Storage nodes in trouble that a summary of the cluster names at most.
+pub const TROUBLED_NODES_MAX: usize = 16;
 /// Nodes in one page of the node list at most.
 pub const NODES_PAGE_MAX: usize = 1000;
 /// Groups whose reports ride one request at most.

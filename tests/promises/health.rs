@@ -94,6 +94,11 @@ fn a_silent_node_is_suspect_then_dead_and_a_heartbeat_brings_it_back() {
     assert_eq!(seen, ["alive", "suspect", "dead"]);
     assert_eq!(health(&cluster, 1), "alive");
     wait_until("its death is noted", || changes(&cluster, 2).last().is_some_and(|(_, to)| to == "dead"));
+    let status = cluster.json(&["status"])["storage"].clone();
+    let troubled = status["troubled"].as_array().expect("nodes in trouble");
+    let named: Vec<_> = troubled.iter().map(|node| (&node["name"], &node["state"])).collect();
+    assert_eq!(named, [(&"storage-2".into(), &"dead".into())], "{status}");
+    assert!(troubled[0]["cause"].as_str().is_some_and(|cause| cause.starts_with("silent for ")), "{status}");
     drop(stopped);
     wait_until("a heartbeat has brought it back", || health(&cluster, 2) == "alive");
     let node = cluster.json(&["nodes", "storage-2"]);

@@ -2,7 +2,7 @@
 
 use super::NamespaceArguments;
 use crate::node_watcher::NodeEvidence;
-use dfs_core::limit::NODES_PAGE_MAX;
+use dfs_core::limit::{NODES_PAGE_MAX, TROUBLED_NODES_MAX};
 use dfs_core::meta::{self, Command, NodeRecord, Outcome};
 use dfs_core::refusal::Refusal;
 use dfs_core::settings::ClusterSettings;
@@ -10,8 +10,9 @@ use dfs_core::time::ClusterTime;
 use dfs_core::wire::NodeAddress;
 use dfs_core::wire::metadata::{
     ChangeSettings, ClusterSummary, Health, ListNodes, MetadataNodeInfo, NodeHistory, NodePage, NodePast,
-    StorageNodeInfo,
+    StorageNodeInfo, TroubledNode,
 };
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Milliseconds within which a metadata node must have answered its leader to be said to respond.
@@ -36,19 +37,22 @@ impl NamespaceArguments {
     }
 
     async fn storage_nodes(&self, nodes: Vec<NodeRecord>, deadline: Instant) -> Result<Vec<StorageNodeInfo>, Refusal> {
-        let ids = nodes.iter().map(|node| node.node).collect();
-        let evidence = self.watcher.evidence(ids, deadline).await?;
+        let evidence = self.evidence(&nodes, deadline).await?;
         let describe = |(record, evidence): (NodeRecord, NodeEvidence)| StorageNodeInfo {
             address: NodeAddress { node: record.node, address: record.address },
             incarnation: record.incarnation,
             store: record.store,
             health: evidence.health,
-            silent_ms: evidence.silent.map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
+            silent_ms: evidence.silent.map(whole_ms),
             load: evidence.load,
             slow_for: evidence.slow_for,
             slow: evidence.slow,
         };
         Ok(nodes.into_iter().zip(evidence).map(describe).collect())
+    }
+
+    async fn evidence(&self, nodes: &[NodeRecord], deadline: Instant) -> Result<Vec<NodeEvidence>, Refusal> {
+        Ok(self.watcher.evidence(nodes.iter().map(|node| node.node).collect(), deadline).await?)
     }
 
     pub(super) async fn nodes(&self, request: ListNodes, deadline: Instant) -> Result<NodePage, Refusal> {
@@ -93,7 +97,9 @@ impl NamespaceArguments {
         let metadata = self.metadata_nodes();
         let responds =
             |node: &&MetadataNodeInfo| node.leads || node.silent_ms.is_some_and(|silent| silent < RESPONDING_MS);
-        let storage = self.storage_nodes(self.registered().await?, deadline).await?;
+        let registered = self.registered().await?;
+        let storage = self.evidence(&registered, deadline).await?;
+        let troubled = troubled(&registered, &storage);
         let in_state = |health| count(storage.iter().filter(|node| node.health == health).count());
         let beating = || storage.iter().filter(|node| node.health == Health::Alive).filter_map(|node| node.load);
         Ok(ClusterSummary {
@@ -104,10 +110,13 @@ impl NamespaceArguments {
             cluster_time: self.raft.cluster_time(),
             metadata_nodes: count(metadata.len()),
             metadata_responding: count(metadata.iter().filter(responds).count()),
+            metadata_silent: metadata.iter().filter(|node| !responds(node)).cloned().collect(),
             storage_nodes: count(storage.len()),
             storage_alive: in_state(Health::Alive),
             storage_suspect: in_state(Health::Suspect),
             storage_dead: in_state(Health::Dead),
+            storage_troubled_more: count(troubled.len().saturating_sub(TROUBLED_NODES_MAX)),
+            storage_troubled: troubled.into_iter().take(TROUBLED_NODES_MAX).collect(),
             files: totals.files,
             file_bytes: totals.file_bytes,
             open_uploads: totals.open_uploads,
@@ -118,6 +127,32 @@ impl NamespaceArguments {
             repair: self.repair.summary(deadline).await?,
         })
     }
+}
+
+/// The nodes with which not all is well, the worst first.
+fn troubled(nodes: &[NodeRecord], evidence: &[NodeEvidence]) -> Vec<TroubledNode> {
+    let describe = |(record, evidence): (&NodeRecord, &NodeEvidence)| TroubledNode {
+        address: NodeAddress { node: record.node, address: record.address },
+        health: evidence.health,
+        changed: evidence.history.last().copied(),
+        silent_ms: evidence.silent.map(whole_ms),
+        refuses_chunks: evidence.load.is_some_and(|load| load.refuses_chunks),
+        slow: evidence.slow,
+    };
+    let is_well = |node: &TroubledNode| node.health == Health::Alive && !node.refuses_chunks && !node.slow;
+    let mut troubled: Vec<_> = nodes.iter().zip(evidence).map(describe).filter(|node| !is_well(node)).collect();
+    let rank = |node: &TroubledNode| match node.health {
+        Health::Dead => 0,
+        Health::Suspect => 1,
+        Health::Alive => 2,
+        Health::Unknown => 3,
+    };
+    troubled.sort_by_key(|node| (rank(node), node.address.node));
+    troubled
+}
+
+fn whole_ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn count(count: usize) -> u32 {

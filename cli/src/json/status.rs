@@ -1,7 +1,9 @@
 //! The cluster, as `status --json` writes it.
 
+use crate::launcher::NodeName;
+use dfs_core::id::Role;
 use dfs_core::repair::RepairSummary;
-use dfs_core::wire::metadata::ClusterSummary;
+use dfs_core::wire::metadata::{ClusterSummary, TroubledNode};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -121,6 +123,8 @@ pub struct MetadataCount {
     pub nodes: u32,
     /// Those that answer the leader.
     pub responding: u32,
+    /// The names of the others.
+    pub silent: Vec<String>,
 }
 
 /// How many storage nodes there are.
@@ -134,6 +138,47 @@ pub struct StorageCount {
     pub suspect: u32,
     /// Those whose copies do not count any more.
     pub dead: u32,
+    /// Those with which not all is well, the worst first.
+    pub troubled: Vec<Troubled>,
+    /// How many more of them there are.
+    pub troubled_more: u32,
+}
+
+/// A storage node that is not alive, or does not do all of its work.
+#[derive(Clone, Debug, Serialize)]
+pub struct Troubled {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub address: String,
+    /// How it is.
+    pub state: &'static str,
+    /// How long it has been so; not known if that did not change under this leader.
+    pub for_ms: Option<u64>,
+    /// What its state rests on.
+    pub cause: Option<String>,
+    /// How long ago its last beat was, where this leader has had one.
+    pub silent_ms: Option<u64>,
+    /// Whether it refuses chunks because its disk is full or failed.
+    pub refuses_chunks: bool,
+    /// Whether it is slow by the word of several others.
+    pub slow: bool,
+}
+
+impl Troubled {
+    fn of(node: &TroubledNode, summary: &ClusterSummary) -> Troubled {
+        let for_ms = |at| u64::try_from(summary.cluster_time.since(at).as_millis()).unwrap_or(u64::MAX);
+        Troubled {
+            name: NodeName { role: Role::Storage, node: node.address.node }.to_string(),
+            address: node.address.address.to_string(),
+            state: super::state(node.health),
+            for_ms: node.changed.map(|change| for_ms(change.at)),
+            cause: node.changed.map(|change| change.cause.to_string()),
+            silent_ms: node.silent_ms,
+            refuses_chunks: node.refuses_chunks,
+            slow: node.slow,
+        }
+    }
 }
 
 impl Status {
@@ -148,12 +193,22 @@ impl Status {
                 term: summary.term,
                 applied_index: summary.applied,
             },
-            metadata: MetadataCount { nodes: summary.metadata_nodes, responding: summary.metadata_responding },
+            metadata: MetadataCount {
+                nodes: summary.metadata_nodes,
+                responding: summary.metadata_responding,
+                silent: summary
+                    .metadata_silent
+                    .iter()
+                    .map(|node| NodeName { role: Role::Metadata, node: node.address.node }.to_string())
+                    .collect(),
+            },
             storage: StorageCount {
                 nodes: summary.storage_nodes,
                 alive: summary.storage_alive,
                 suspect: summary.storage_suspect,
                 dead: summary.storage_dead,
+                troubled: summary.storage_troubled.iter().map(|node| Troubled::of(node, summary)).collect(),
+                troubled_more: summary.storage_troubled_more,
             },
             files: summary.files,
             file_bytes: summary.file_bytes,

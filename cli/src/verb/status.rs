@@ -11,8 +11,9 @@ use crate::runtime;
 use clap::Args;
 use dfs_core::repair::RepairSummary;
 use dfs_core::unit::ByteCount;
-use dfs_core::wire::metadata::ClusterSummary;
+use dfs_core::wire::metadata::{ClusterSummary, Health, MetadataNodeInfo, TroubledNode};
 use serde::Serialize;
+use std::iter;
 use std::time::Duration;
 
 const EXAMPLES: &str = "\
@@ -22,7 +23,9 @@ Examples:
   dfs-cli status --actors                       the supervision trees of all nodes, with restarts
 
 With --json: one object with the fields cluster, leader (node, address, term, applied_index), metadata (nodes,
-responding), storage (nodes, alive, suspect, dead), files, file_bytes, open_uploads, capacity_bytes and
+responding, silent: the names of the others), storage (nodes, alive, suspect, dead, troubled: an array with name,
+address, state, for_ms, cause, silent_ms, refuses_chunks and slow of nodes with which not all is well, and troubled_more:
+how many more there are), files, file_bytes, open_uploads, capacity_bytes and
 available_bytes (null while no storage node beats), pending_copies, replication, cluster_time_ms, and repair (null while
 the leader does not know who is dead: looked_ago_ms, more (whether there is more to repair than the numbers say),
 chunks_below, chunks_unavailable, files_below, files_unavailable, copies_missing, bytes_missing, copies_under_way,
@@ -102,6 +105,9 @@ fn screen(summary: &ClusterSummary) -> String {
             storage.push(format!("{count} {word}"));
         }
     }
+    let storage = iter::once(storage.join(", ")).chain(troubled(summary));
+    let metadata = format!("{} of {} answer the leader", summary.metadata_responding, summary.metadata_nodes);
+    let metadata = iter::once(metadata).chain(summary.metadata_silent.iter().map(silent_member));
     let space = match summary.storage_alive {
         0 => "not known: no storage node beats".to_owned(),
         _ => format!("{} free of {}", ByteCount(summary.available_bytes), ByteCount(summary.capacity_bytes)),
@@ -109,7 +115,7 @@ fn screen(summary: &ClusterSummary) -> String {
     format!(
         "cluster    {}\n\
          leader     metadata-{} at {}, term {}, log index {}\n\
-         metadata   {} of {} answer the leader\n\
+         metadata   {}\n\
          storage    {}\n\
          files      {}, {}; {} uploads open\n\
          space      {space}\n\
@@ -121,9 +127,8 @@ fn screen(summary: &ClusterSummary) -> String {
         summary.leader.address,
         summary.term,
         summary.applied,
-        summary.metadata_responding,
-        summary.metadata_nodes,
-        storage.join(", "),
+        lines(metadata),
+        lines(storage),
         summary.files,
         ByteCount(summary.file_bytes),
         summary.open_uploads,
@@ -132,6 +137,48 @@ fn screen(summary: &ClusterSummary) -> String {
         repair(&summary.repair, summary.pending_copies),
         moment::span(Duration::from_millis(summary.cluster_time.0)),
     )
+}
+
+/// One below the other, behind the word of the first.
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.collect::<Vec<_>>().join("\n           ")
+}
+
+fn silent_member(node: &MetadataNodeInfo) -> String {
+    let silent = match node.silent_ms {
+        Some(silent_ms) => format!("has not answered for {}", moment::span(Duration::from_millis(silent_ms))),
+        None => "has not answered this leader yet".to_owned(),
+    };
+    format!("metadata-{} at {} {silent}", node.address.node, node.address.address)
+}
+
+/// The storage nodes with which not all is well, each with what the leader goes by.
+fn troubled(summary: &ClusterSummary) -> impl Iterator<Item = String> {
+    let more = match summary.storage_troubled_more {
+        0 => None,
+        more => Some(format!("and {more} more; `dfs-cli nodes` lists all")),
+    };
+    let tell = |node: &TroubledNode| {
+        let mut told = vec![match (node.health, node.changed) {
+            (Health::Unknown, _) => "not heard yet by this leader".to_owned(),
+            (health, Some(change)) if health != Health::Alive => {
+                let since = moment::span(summary.cluster_time.since(change.at));
+                format!("{} for {since}: {}", json::state(health), change.cause)
+            }
+            (health, _) => json::state(health).to_owned(),
+        }];
+        if let (Health::Suspect | Health::Dead, Some(silent_ms)) = (node.health, node.silent_ms) {
+            told.push(format!("last beat {} ago", moment::span(Duration::from_millis(silent_ms))));
+        }
+        for (is_so, words) in [(node.refuses_chunks, "takes no chunks"), (node.slow, "slow for others, gets less work")]
+        {
+            if is_so {
+                told.push(words.to_owned());
+            }
+        }
+        format!("storage-{} at {} is {}", node.address.node, node.address.address, told.join("; "))
+    };
+    summary.storage_troubled.iter().map(tell).chain(more)
 }
 
 /// What is healthy is said only if it was looked at.
@@ -174,6 +221,7 @@ fn repair(repair: &RepairSummary, owed: u64) -> String {
 mod tests {
     use super::*;
     use dfs_core::id::{ClusterId, NodeId};
+    use dfs_core::liveness::{Cause, Transition};
     use dfs_core::repair::NotPlanned;
     use dfs_core::time::ClusterTime;
     use dfs_core::wire::NodeAddress;
@@ -181,6 +229,31 @@ mod tests {
 
     #[test]
     fn what_the_leader_does_not_know_is_not_called_healthy() {
+        let at = |node: u64, port: u16| NodeAddress { node: NodeId(node), address: ([127, 0, 0, 1], port).into() };
+        let silent_member =
+            MetadataNodeInfo { address: at(3, 7003), leads: false, term: 3, matched: None, silent_ms: Some(9_000) };
+        let died = Transition {
+            at: ClusterTime(51_000),
+            from: Health::Suspect,
+            to: Health::Dead,
+            cause: Cause::Silence { silent_ms: 30_100 },
+        };
+        let dead = TroubledNode {
+            address: at(2, 7102),
+            health: Health::Dead,
+            changed: Some(died),
+            silent_ms: Some(40_100),
+            refuses_chunks: false,
+            slow: false,
+        };
+        let full = TroubledNode {
+            address: at(4, 7104),
+            health: Health::Alive,
+            changed: None,
+            silent_ms: Some(300),
+            refuses_chunks: true,
+            slow: true,
+        };
         let summary = ClusterSummary {
             cluster: ClusterId(1),
             leader: NodeAddress { node: NodeId(2), address: "127.0.0.1:7002".parse().unwrap() },
@@ -189,10 +262,13 @@ mod tests {
             cluster_time: ClusterTime(61_000),
             metadata_nodes: 3,
             metadata_responding: 2,
+            metadata_silent: vec![silent_member],
             storage_nodes: 4,
             storage_alive: 1,
             storage_suspect: 1,
             storage_dead: 1,
+            storage_troubled: vec![dead, full],
+            storage_troubled_more: 7,
             files: 5,
             file_bytes: 6 << 20,
             open_uploads: 0,
@@ -210,6 +286,19 @@ mod tests {
         assert!(screen.contains("space      1 GiB free of 2 GiB") && screen.contains("17 owed"), "{screen}");
         assert!(screen.contains("1 of 4 alive, 1 suspect, 1 dead, 1 not heard yet by this leader"), "{screen}");
         assert!(screen.contains("metadata-2 at 127.0.0.1:7002, term 3"), "{screen}");
+        for line in [
+            "metadata   2 of 3 answer the leader\n           metadata-3 at 127.0.0.1:7003 has not answered for 9.0 s\n",
+            "           storage-2 at 127.0.0.1:7102 is dead for 10.0 s: silent for 30100 ms; last beat 40.1 s ago\n",
+            "           storage-4 at 127.0.0.1:7104 is alive; takes no chunks; slow for others, gets less work\n",
+            "           and 7 more; `dfs-cli nodes` lists all\n",
+        ] {
+            assert!(screen.contains(line), "{screen}");
+        }
+        let json = json::line(&json::Status::of(&summary));
+        assert!(
+            json.contains(r#""state":"dead","for_ms":10000,"cause":"silent for 30100 ms","silent_ms":40100"#),
+            "{json}"
+        );
         assert!(screen.contains("1 min 1 s of cluster time"), "{screen}");
         assert_eq!(json::Status::of(&summary).leader.node, 2);
         assert!(json::Status::of(&summary).repair.is_none());

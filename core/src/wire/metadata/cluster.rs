@@ -156,6 +156,8 @@ pub struct ClusterSummary {
     pub metadata_nodes: u32,
     /// Metadata nodes that acknowledged the leader within the last two seconds (the leader included).
     pub metadata_responding: u32,
+    /// The others.
+    pub metadata_silent: Vec<MetadataNodeInfo>,
     /// Storage nodes that have ever registered.
     pub storage_nodes: u32,
     /// Of them, those that are Alive.
@@ -164,6 +166,10 @@ pub struct ClusterSummary {
     pub storage_suspect: u32,
     /// Of them, those that are Dead.
     pub storage_dead: u32,
+    /// Storage nodes with which not all is well, the worst first: [`TROUBLED_NODES_MAX`](crate::limit::TROUBLED_NODES_MAX) at most.
+    pub storage_troubled: Vec<TroubledNode>,
+    /// How many more there are.
+    pub storage_troubled_more: u32,
     /// Committed files.
     pub files: u64,
     /// Bytes of committed files, each byte once.
@@ -180,6 +186,23 @@ pub struct ClusterSummary {
     pub pending_copies: u64,
     /// How repair gets on.
     pub repair: RepairSummary,
+}
+
+/// A storage node that is not Alive, or is and does not do all of its work, with what the leader goes by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TroubledNode {
+    /// Who and where.
+    pub address: NodeAddress,
+    /// How it is.
+    pub health: Health,
+    /// Its last change of health under this leader.
+    pub changed: Option<Transition>,
+    /// Milliseconds since its last beat, where this leader has had one.
+    pub silent_ms: Option<u64>,
+    /// Whether it refuses chunks because its disk is full or failed.
+    pub refuses_chunks: bool,
+    /// Whether it is slow by the word of several others, and gets less work.
+    pub slow: bool,
 }
 
 /// Asks the leader for cluster time as the state has it, which is at most a few minutes behind the leader's clock and

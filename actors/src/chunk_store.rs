@@ -312,6 +312,12 @@ impl ChunkStore {
         self.engine.flushes.run(save).await.map_err(|_| StoreError::Stopping)?
     }
 
+    /// How many jobs wait for each of its workers.
+    #[must_use]
+    pub fn queues(&self) -> [(&'static str, usize); 2] {
+        [("chunk-writes", self.engine.writes.waiting()), ("chunk-flushes", self.engine.flushes.waiting())]
+    }
+
     /// What it holds and can take, without asking the disk.
     #[must_use]
     pub fn load(&self) -> StorageLoad {

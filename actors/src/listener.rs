@@ -6,12 +6,12 @@
 //! overloaded before it reaches a mailbox, so that no mailbox grows with what peers send. Of a route's permits, one client
 //! has a share ([`Shares`]), so that it cannot keep others out.
 //!
-//! Each request is counted with how it ends and how long it takes ([`Meter`]).
+//! Each request is counted with how it ends, how long it takes, and the bytes that pass ([`Meter`]).
 //!
 //! A route names the roles that may use its service. This is where a client that speaks to a storage-only service is
 //! refused.
 
-use crate::meter::{Measured, Meter};
+use crate::meter::{Measured, Meter, Waiting};
 use crate::seat::Seat;
 use crate::share::Shares;
 use dfs_core::id::Role;
@@ -40,6 +40,8 @@ pub struct Admitted {
     inbound: Box<Inbound>,
     permits: Permits,
     measured: Measured,
+    /// Until the actor takes it up.
+    waiting: Waiting,
     span: tracing::Span,
 }
 
@@ -56,7 +58,8 @@ impl Admitted {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let Admitted { inbound, permits, measured, span } = self;
+        let Admitted { inbound, permits, measured, waiting, span } = self;
+        drop(waiting);
         // On the heap once, instead of moved again and again on its way into the task.
         let work = Box::pin(serve(*inbound));
         let work = async move {
@@ -185,9 +188,11 @@ impl Dispatch for Router {
             Ok((route, permits)) => {
                 let request = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
                 let span = tracing::info_span!("serve", actor = route.actor, request, peer = %inbound.peer);
+                inbound.exchange.count_into(&self.meter.traffic(inbound.service));
+                let waiting = self.meter.wait(route.actor);
                 let measured = self.meter.begin(inbound.service, inbound.method, inbound.exchange.probe());
                 // If the actor ended just now, the request is dropped, and its stream reset.
-                let _ = (route.deliver)(Admitted { inbound: Box::new(inbound), permits, measured, span });
+                let _ = (route.deliver)(Admitted { inbound: Box::new(inbound), permits, measured, waiting, span });
             }
             Err(TurnedAway { refusal, reason }) => {
                 self.meter.turned_away(inbound.service, reason);

@@ -6,7 +6,7 @@
 
 use dfs_core::wire::Service;
 use dfs_core::wire::method::method_name;
-use dfs_transport::exchange::{Outcome, Probe};
+use dfs_transport::exchange::{Outcome, Probe, Traffic};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -110,6 +110,8 @@ pub struct Meter(Arc<Counters>);
 struct Counters {
     methods: Mutex<BTreeMap<(Service, &'static str), Arc<MethodMeter>>>,
     pools: Mutex<BTreeMap<&'static str, (Arc<Semaphore>, usize)>>,
+    traffic: Mutex<BTreeMap<Service, Arc<Traffic>>>,
+    queues: Mutex<BTreeMap<&'static str, Arc<AtomicU64>>>,
     turned_away: Mutex<BTreeMap<(Service, &'static str), u64>>,
 }
 
@@ -130,6 +132,20 @@ impl Meter {
     /// Counts a request that was not let in.
     pub fn turned_away(&self, service: Service, reason: &'static str) {
         *lock(&self.0.turned_away).entry((service, reason)).or_default() += 1;
+    }
+
+    /// Where the bytes of a service's requests are counted, as they pass.
+    #[must_use]
+    pub fn traffic(&self, service: Service) -> Arc<Traffic> {
+        lock(&self.0.traffic).entry(service).or_default().clone()
+    }
+
+    /// Counts a request that waits until an actor takes it up, until what is returned is dropped.
+    #[must_use]
+    pub fn wait(&self, actor: &'static str) -> Waiting {
+        let length = lock(&self.0.queues).entry(actor).or_default().clone();
+        length.fetch_add(1, Ordering::Relaxed);
+        Waiting(length)
     }
 
     /// Shows how many of these permits are held. A pool that comes again takes the place of the one before it.
@@ -156,6 +172,21 @@ impl Meter {
         turned_away.iter().map(|((service, reason), count)| (*service, *reason, *count)).collect()
     }
 
+    /// The bytes of requests by service: what was received, and what was sent.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<(Service, u64, u64)> {
+        let read = |(service, traffic): (&Service, &Arc<Traffic>)| {
+            (*service, traffic.received.load(Ordering::Relaxed), traffic.sent.load(Ordering::Relaxed))
+        };
+        lock(&self.0.traffic).iter().map(read).collect()
+    }
+
+    /// The requests that wait until an actor takes them up, by actor.
+    #[must_use]
+    pub fn queues(&self) -> Vec<(&'static str, u64)> {
+        lock(&self.0.queues).iter().map(|(actor, length)| (*actor, length.load(Ordering::Relaxed))).collect()
+    }
+
     /// The pools of permits, by name.
     #[must_use]
     pub fn pools(&self) -> Vec<PoolReport> {
@@ -165,6 +196,16 @@ impl Meter {
             held: limit.saturating_sub(permits.available_permits()) as u64,
         };
         lock(&self.0.pools).iter().map(report).collect()
+    }
+}
+
+/// A request that waits for an actor, for as long as this lives.
+#[derive(Debug)]
+pub struct Waiting(Arc<AtomicU64>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -212,5 +253,9 @@ mod tests {
         let _held = permits.clone().try_acquire_many_owned(2).unwrap();
         meter.watch_pool("things", &permits, 5);
         assert_eq!(meter.pools(), [PoolReport { pool: "things", limit: 5, held: 2 }]);
+        let waiting = [meter.wait("actor"), meter.wait("actor")];
+        assert_eq!(meter.queues(), [("actor", 2)]);
+        drop(waiting);
+        assert_eq!(meter.queues(), [("actor", 0)]);
     }
 }

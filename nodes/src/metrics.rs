@@ -129,6 +129,23 @@ impl Metrics {
         for (service, reason, count) in self.meter.refusals() {
             page.sample(&[("service", service.name()), ("reason", reason)], count);
         }
+        let help = "Bytes on the streams of requests that were let in, as they pass.";
+        page.family("dfs_service_bytes_total", Kind::Counter, help);
+        for (service, received, sent) in self.meter.bytes() {
+            page.sample(&[("service", service.name()), ("direction", "received")], received);
+            page.sample(&[("service", service.name()), ("direction", "sent")], sent);
+        }
+        page.family("dfs_queue_length", Kind::Gauge, "What waits: requests for an actor, and jobs for a worker.");
+        for (actor, length) in self.meter.queues() {
+            page.sample(&[("queue", actor)], length);
+        }
+        let lanes = match &self.role {
+            RoleMetrics::Metadata { raft, .. } => raft.queues(),
+            RoleMetrics::Storage { store, .. } => store.queues(),
+        };
+        for (lane, length) in lanes {
+            page.sample(&[("queue", lane)], length);
+        }
         let pools = self.meter.pools();
         page.family("dfs_permits_held", Kind::Gauge, "Permits that are held now: work in progress or waiting.");
         for pool in &pools {

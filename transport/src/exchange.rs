@@ -12,7 +12,7 @@ mod receive;
 mod send;
 mod timer;
 
-pub use outcome::{Outcome, Probe};
+pub use outcome::{Outcome, Probe, Traffic};
 pub use receive::ReceiveHalf;
 pub use send::SendHalf;
 
@@ -23,6 +23,7 @@ use dfs_core::refusal::Refusal;
 use send::SendFault;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -182,6 +183,12 @@ impl Exchange {
     /// Tells from now on how this side ends the exchange.
     pub fn probe(&mut self) -> Probe {
         self.send.probe()
+    }
+
+    /// Counts what passes, and what has passed so far, with that of other exchanges.
+    pub fn count_into(&mut self, traffic: &Arc<Traffic>) {
+        self.send.count_into(traffic);
+        self.receive.count_into(traffic);
     }
 
     /// Parts the two directions. Each resets itself when it is dropped early.

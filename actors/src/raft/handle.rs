@@ -187,6 +187,12 @@ impl RaftHandle {
         self.0.machine.view()
     }
 
+    /// How many jobs wait for each of its workers; for the log: writes that wait to be made durable.
+    #[must_use]
+    pub fn queues(&self) -> [(&'static str, usize); 2] {
+        [("raft-log", self.0.log.waiting()), ("raft-apply", self.0.machine.waiting())]
+    }
+
     /// How Raft is, and whenever that changes.
     #[must_use]
     pub fn states(&self) -> watch::Receiver<RaftState> {

@@ -164,6 +164,11 @@ impl LogStore {
 pub(super) struct Released(Weak<Shared>);
 
 impl Released {
+    /// Writes that wait to be made durable.
+    pub(super) fn waiting(&self) -> usize {
+        self.0.upgrade().map_or(0, |shared| shared.state().queue.waiting())
+    }
+
     /// Whether all handles are gone, and with them the store.
     pub(super) fn is_complete(&self) -> bool {
         self.0.strong_count() == 0

@@ -90,6 +90,11 @@ impl StateMachine {
         StateView::new(lock(&self.0.state).clone())
     }
 
+    /// Jobs that wait for its lane.
+    pub(super) fn waiting(&self) -> usize {
+        self.0.lane.waiting()
+    }
+
     /// What it says of itself, and whenever that changes.
     pub(super) fn summary(&self) -> watch::Receiver<Summary> {
         self.0.summary.subscribe()

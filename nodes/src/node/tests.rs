@@ -421,9 +421,19 @@ async fn what_is_done_is_counted_where_it_is_done() {
     assert!(value(&page, "dfs_raft_applied_index") >= 4.0, "initialised, and three registrations");
     assert!(value(&page, "dfs_disk_operation_duration_seconds_count{operation=\"commit\"}") >= 4.0);
     assert_eq!(value(&page, "dfs_permits_held{pool=\"namespace\"}"), 0.0);
+    for queue in ["NamespaceActor", "raft-log", "raft-apply"] {
+        assert_eq!(value(&page, &format!("dfs_queue_length{{queue=\"{queue}\"}}")), 0.0);
+    }
+    for direction in ["received", "sent"] {
+        let bytes = format!("dfs_service_bytes_total{{service=\"membership\",direction=\"{direction}\"}}");
+        assert!(value(&page, &bytes) > 50.0, "registrations and beats: {page}");
+    }
     assert!(value(&page, "dfs_connections{role=\"storage\"}") >= 3.0);
     let page = storage[0].metrics().await;
     assert!(value(&page, "dfs_beats_total{outcome=\"done\"}") >= 1.0);
     assert_eq!(value(&page, "dfs_permits_limit{pool=\"primary_writes\"}"), 32.0);
+    for queue in ["chunk-writes", "chunk-flushes"] {
+        assert_eq!(value(&page, &format!("dfs_queue_length{{queue=\"{queue}\"}}")), 0.0);
+    }
     assert_eq!(value(&page, "dfs_actor_running{actor=\"ChunkStoreActor\"}"), 1.0);
 }

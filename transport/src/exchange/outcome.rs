@@ -1,8 +1,8 @@
-//! How an exchange ended, for those who count.
+//! What passes through exchanges and how they end, for those who count.
 
 use dfs_core::refusal::Refusal;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// How this side ended an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,16 @@ pub enum Outcome {
 impl Outcome {
     /// All of them.
     pub const ALL: [Outcome; 4] = [Outcome::Failed, Outcome::Done, Outcome::Retryable, Outcome::Refused];
+}
+
+/// Bytes on the streams of exchanges, as this side hands them to QUIC and takes them from it: messages, payload, and
+/// their frames.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Bytes that were sent.
+    pub sent: AtomicU64,
+    /// Bytes that were received.
+    pub received: AtomicU64,
 }
 
 /// Tells how an exchange ended. Clones tell the same.

@@ -4,6 +4,7 @@
 //! beyond the present message or payload is carried over to the next.
 
 use super::CallError;
+use super::outcome::Traffic;
 use super::timer::Timer;
 use crate::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, REQUEST_HEADER_BYTES, RequestHeader};
 use bytes::{Buf, Bytes, BytesMut};
@@ -12,6 +13,8 @@ use dfs_core::wire;
 use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 /// Buffers that are taken from QUIC at a time.
@@ -34,6 +37,10 @@ pub struct ReceiveHalf {
     partial: BytesMut,
     payload_left: u64,
     ended: bool,
+    /// Who wants to know how much was received.
+    traffic: Option<Arc<Traffic>>,
+    /// Bytes that were received before somebody did.
+    uncounted: u64,
 }
 
 impl ReceiveHalf {
@@ -48,6 +55,8 @@ impl ReceiveHalf {
             partial: BytesMut::new(),
             payload_left: 0,
             ended: false,
+            traffic: None,
+            uncounted: 0,
         }
     }
 
@@ -98,6 +107,11 @@ impl ReceiveHalf {
         let payload = self.take_at_most(max.min(left));
         self.payload_left -= payload.len() as u64;
         Ok(Some(payload))
+    }
+
+    pub(super) fn count_into(&mut self, traffic: &Arc<Traffic>) {
+        traffic.received.fetch_add(std::mem::take(&mut self.uncounted), Ordering::Relaxed);
+        self.traffic = Some(traffic.clone());
     }
 
     /// Moves the deadline.
@@ -168,9 +182,15 @@ impl ReceiveHalf {
                 Ok(false)
             }
             Ok(Ok(Some(count))) => {
+                let before = self.carried;
                 for chunk in chunks.into_iter().take(count).filter(|chunk| !chunk.is_empty()) {
                     self.carried += chunk.len();
                     self.carry.push_back(chunk);
+                }
+                let length = (self.carried - before) as u64;
+                match &self.traffic {
+                    Some(traffic) => _ = traffic.received.fetch_add(length, Ordering::Relaxed),
+                    None => self.uncounted += length,
                 }
                 Ok(true)
             }

@@ -1,6 +1,6 @@
 //! The sending half of an exchange.
 
-use super::outcome::{Outcome, Probe};
+use super::outcome::{Outcome, Probe, Traffic};
 use super::timer::Timer;
 use super::{CallError, REFUSAL_WAIT};
 use crate::frame::{self, FrameKind};
@@ -8,6 +8,8 @@ use bytes::Bytes;
 use dfs_core::refusal::Refusal;
 use quinn::{VarInt, WriteError};
 use serde::Serialize;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 /// The code of a stream that was given up.
@@ -44,11 +46,24 @@ pub struct SendHalf {
     finished: bool,
     /// Who wants to know how it ends.
     probe: Option<Probe>,
+    /// Who wants to know how much was sent.
+    traffic: Option<Arc<Traffic>>,
+    /// Bytes that were sent before somebody did.
+    uncounted: u64,
 }
 
 impl SendHalf {
     pub(super) fn new(stream: quinn::SendStream, deadline: Instant, message_max: usize) -> SendHalf {
-        SendHalf { stream, timer: Timer::new(deadline), message_max, torn: false, finished: false, probe: None }
+        SendHalf {
+            stream,
+            timer: Timer::new(deadline),
+            message_max,
+            torn: false,
+            finished: false,
+            probe: None,
+            traffic: None,
+            uncounted: 0,
+        }
     }
 
     /// Sends a message.
@@ -99,6 +114,11 @@ impl SendHalf {
         self.probe.get_or_insert_default().clone()
     }
 
+    pub(super) fn count_into(&mut self, traffic: &Arc<Traffic>) {
+        traffic.sent.fetch_add(std::mem::take(&mut self.uncounted), Ordering::Relaxed);
+        self.traffic = Some(traffic.clone());
+    }
+
     /// Moves the deadline.
     pub fn set_deadline(&mut self, deadline: Instant) {
         self.timer.set_deadline(deadline);
@@ -124,12 +144,17 @@ impl SendHalf {
             return Err(SendFault::Broken);
         }
         self.torn = true;
+        let length = bytes.len() as u64;
         match self.timer.bound(self.stream.write_chunk(bytes)).await {
             Err(_) => Err(SendFault::TimedOut),
             Ok(Err(WriteError::Stopped(_))) => Err(SendFault::Stopped),
             Ok(Err(_)) => Err(SendFault::Broken),
             Ok(Ok(())) => {
                 self.torn = false;
+                match &self.traffic {
+                    Some(traffic) => _ = traffic.sent.fetch_add(length, Ordering::Relaxed),
+                    None => self.uncounted += length,
+                }
                 Ok(())
             }
         }

@@ -2,6 +2,7 @@ use super::*;
 use crate::fixture::{Echo, Fixture, storage, within};
 use crate::peers::{Class, Peers};
 use dfs_core::id::Role;
+use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
 const MIB: u64 = 1024 * 1024;
@@ -54,6 +55,33 @@ async fn payload_arrives_between_messages_in_order() {
     exchange.send_message(&sum).await.unwrap();
     exchange.finish().await.unwrap();
     assert_eq!(exchange.receive_message::<(u64, bool)>().await.unwrap(), (5 * MIB + 17, true));
+}
+
+#[tokio::test]
+async fn what_passes_is_counted_also_what_passed_before_somebody_counted() {
+    let fixture = Fixture::new();
+    let (told, mut counted) = mpsc::unbounded_channel();
+    let (peers, to) = pair(&fixture, move |_, mut exchange| {
+        let told = told.clone();
+        async move {
+            let traffic = Arc::new(Traffic::default());
+            exchange.send_message(&"send").await.unwrap();
+            exchange.count_into(&traffic);
+            receive_all(&mut exchange, MIB).await.unwrap();
+            exchange.reply(&1_u8).await.unwrap();
+            told.send(traffic).unwrap();
+        }
+    });
+    let mut exchange = peers.open(&to, Class::Bulk, &request(), within(10)).await.unwrap();
+    assert_eq!(exchange.receive_message::<String>().await.unwrap(), "send");
+    exchange.send_payload(Bytes::from(vec![7; MIB as usize])).await.unwrap();
+    exchange.finish().await.unwrap();
+    assert_eq!(exchange.receive_message::<u8>().await.unwrap(), 1);
+    let traffic = counted.recv().await.unwrap();
+    let (received, sent) = (traffic.received.load(Ordering::Relaxed), traffic.sent.load(Ordering::Relaxed));
+    assert!((MIB..MIB + 64).contains(&received), "a request of a few bytes and a MiB, and not {received}");
+    let frames = 2 * crate::frame::FRAME_HEADER_BYTES as u64;
+    assert_eq!(sent, frames + 5 + 1, "a word of four letters with its length, and a byte");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 use super::scope::Killed;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::oneshot;
 
 /// What makes the result of a job known. It runs after the job, and never if the node was killed in between.
@@ -28,13 +29,36 @@ pub trait LaneQueue: Send + Sync + 'static {
 pub struct Lane {
     name: Arc<str>,
     queue: Arc<dyn LaneQueue>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// A job that waits for its lane, for as long as this lives.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn new(waiting: &Arc<AtomicUsize>) -> Waiting {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Waiting(waiting.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Lane {
     /// Wraps a worker.
     #[must_use]
     pub fn new(name: &str, queue: Arc<dyn LaneQueue>) -> Lane {
-        Lane { name: name.into(), queue }
+        Lane { name: name.into(), queue, waiting: Arc::default() }
+    }
+
+    /// How many jobs wait until their turn comes.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Runs `work` on the lane and waits for its result.
@@ -56,7 +80,9 @@ impl Lane {
         work: impl FnOnce() -> T + Send + 'static,
         deliver: impl FnOnce(T) + Send + 'static,
     ) {
+        let waiting = Waiting::new(&self.waiting);
         self.queue.post(Box::new(move || {
+            drop(waiting);
             let outcome = work();
             Box::new(move || deliver(outcome))
         }));

@@ -186,6 +186,22 @@ mod tests {
         assert!(lane.run(|| panic!("a job that fails")).await.is_err());
         assert_eq!(lane.run(|| 7).await.unwrap(), 7);
         assert_eq!(receiver.try_iter().collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+        assert_eq!(lane.waiting(), 0);
+        let (release, held) = mpsc::channel::<()>();
+        let (began, begun) = mpsc::channel();
+        lane.post(
+            move || {
+                began.send(()).unwrap();
+                let _ = held.recv();
+            },
+            |()| {},
+        );
+        begun.recv().unwrap();
+        (0..3).for_each(|_| lane.post(|| {}, |()| {}));
+        assert_eq!(lane.waiting(), 3, "what runs waits no more");
+        drop(release);
+        lane.run(|| {}).await.unwrap();
+        assert_eq!(lane.waiting(), 0);
     }
 
     #[tokio::test]

@@ -116,7 +116,6 @@ impl Queue {
     }
 
     /// How many writes wait.
-    #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.writes.len()
     }

@@ -8,6 +8,7 @@
 mod page;
 
 use dfs_actors::chunk_store::ChunkStore;
+use dfs_actors::disk::Disk;
 use dfs_actors::disk::metered::DiskMeter;
 use dfs_actors::heartbeat::BeatMeter;
 use dfs_actors::meter::{Histogram, Meter};
@@ -19,14 +20,18 @@ use dfs_core::repair::RepairSummary;
 use dfs_core::wire::metadata::NodeDescription;
 use dfs_transport::endpoint::Endpoint;
 use dfs_transport::exchange::Outcome;
+use dfs_transport::world::Scope;
 use page::{Kind, Page, seconds};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// How long the leader may take to look at the whole cluster.
 const OVERVIEW_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long the disk may take to say how much room it has.
+const SPACE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Everything that a node counts.
 pub struct Metrics {
@@ -36,6 +41,10 @@ pub struct Metrics {
     pub endpoint: Endpoint,
     /// Its data directory.
     pub disk: Arc<DiskMeter>,
+    /// The directory itself, for what is left of its file system.
+    pub directory: Arc<dyn Disk>,
+    /// The node's scope.
+    pub scope: Scope,
     /// Commits of its key-value stores that waited for the disk.
     pub commits: Arc<Histogram>,
     /// What it says of itself.
@@ -72,6 +81,7 @@ impl Metrics {
         self.requests(&mut page);
         self.network(&mut page);
         self.disk(&mut page);
+        self.space(&mut page).await;
         match &self.role {
             RoleMetrics::Metadata { raft, namespace } => {
                 log(&mut page, raft);
@@ -192,6 +202,30 @@ impl Metrics {
             .distribution(&[("operation", "write")], &self.disk.writes.distribution())
             .distribution(&[("operation", "fsync")], &self.disk.syncs.distribution())
             .distribution(&[("operation", "commit")], &self.commits.distribution());
+    }
+
+    /// A disk that does not say in time has no value.
+    async fn space(&self, page: &mut Page) {
+        let directory = self.directory.clone();
+        let asked = timeout(SPACE_WITHIN, self.scope.blocking(move || directory.space())).await;
+        let space = asked.ok().and_then(Result::ok).and_then(Result::ok);
+        for (name, help, bytes) in [
+            (
+                "dfs_disk_size_bytes",
+                "Bytes of the data directory's file system.",
+                space.map(|space| space.capacity_bytes),
+            ),
+            (
+                "dfs_disk_free_bytes",
+                "Bytes of it that the node can still use.",
+                space.map(|space| space.available_bytes),
+            ),
+        ] {
+            let family = page.family(name, Kind::Gauge, help);
+            if let Some(bytes) = bytes {
+                family.sample(&[], bytes);
+            }
+        }
     }
 }
 

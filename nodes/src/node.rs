@@ -140,11 +140,14 @@ async fn assemble(settings: NodeSettings, environment: Environment) -> Result<No
     let (status, meter) = (Arc::new(TreeStatus::default()), Meter::default());
     let listener = machine.as_ref().and_then(|machine| machine.metrics.clone());
     // What both roles let requests in with, and what they count.
+    let (directory, metered) = (disk.clone(), world.scope.clone());
     let entrance = |describe: Describe, role: RoleMetrics| {
         let metrics = Arc::new(Metrics {
             meter: meter.clone(),
             endpoint: endpoint.clone(),
             disk: disk_meter,
+            directory,
+            scope: metered,
             commits,
             describe: describe.clone(),
             role,

@@ -421,6 +421,7 @@ async fn what_is_done_is_counted_where_it_is_done() {
     assert!(value(&page, "dfs_raft_applied_index") >= 4.0, "initialised, and three registrations");
     assert!(value(&page, "dfs_disk_operation_duration_seconds_count{operation=\"commit\"}") >= 4.0);
     assert_eq!(value(&page, "dfs_permits_held{pool=\"namespace\"}"), 0.0);
+    assert!(value(&page, "dfs_disk_free_bytes") <= value(&page, "dfs_disk_size_bytes"));
     for queue in ["NamespaceActor", "raft-log", "raft-apply"] {
         assert_eq!(value(&page, &format!("dfs_queue_length{{queue=\"{queue}\"}}")), 0.0);
     }
